@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
+import jax
+import pytest
+
+# Every example may compile several programs: no deadline, and the same examples in every run.
+hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, max_examples=20)
+hypothesis.settings.load_profile("zoo")
+
+
+@pytest.fixture
+def float64():
+    """Computes in float64 within the test."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,6 @@
+"""zoo: efficient convolutional architectures in Flax NNX that are efficient in XLA."""
+
+from zoo import models as models  # importing them registers them
+from zoo.registry import ModelInfo, create_model, list_models, model_info
+
+__all__ = ["ModelInfo", "create_model", "list_models", "model_info"]

@@ -1,0 +1,1 @@
+"""How a convolution is computed: one file per lowering, and the table that selects one."""

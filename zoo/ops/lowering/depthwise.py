@@ -1,0 +1,114 @@
+"""A depthwise convolution as a sum of shifted, scaled copies of its input.
+
+With one kernel per channel, `y[o] = Σ_t w[t] · x[o·s + t·d - p]` is a handful of multiply-adds per pixel on whole
+channel vectors, which XLA fuses into one loop. Its gradients are of the same kind:
+
+- input: `x[u]` meets tap `t` at `o = (u + p - t·d) / s` where that is whole. The pixels `u ≡ a (mod s)` meet the
+  same taps, so each of the s² phases is a small shifted sum at stride 1, and the phases interleave to the result.
+- kernel: `dw[t] = Σ_o x[o·s + t·d - p] · dy[o]`. XLA:CPU does not fuse a product into a reduction over leading
+  axes, it writes the product to memory. So the products of up to 8 rows are first added in one fused loop, and
+  only their sum, an eighth of the size, is reduced.
+
+A depth multiplier m > 1 repeats each input channel m times. Sums are in float32 at least.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from zoo.ops.lowering.geometry import ConvGeometry
+
+_ROWS_ADDED_BEFORE_REDUCTION = 8
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    padded = _pad(_repeat_channels(_widen(x), geometry), geometry.padding)
+    taps = _widen(kernel)[:, :, 0]
+    total = sum(_shifted(padded, i, j, geometry) * taps[i, j] for i, j in _tap_indices(geometry))
+    return jnp.asarray(total, x.dtype)
+
+
+def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    (height, width), (stride_h, stride_w) = geometry.input_size, geometry.strides
+    rows, columns = -(-height // stride_h), -(-width // stride_w)
+    vertical = [_phase_taps(geometry, 0, phase) for phase in range(stride_h)]
+    horizontal = [_phase_taps(geometry, 1, phase) for phase in range(stride_w)]
+    top, bottom = _reach(vertical, rows, dy.shape[1])
+    left, right = _reach(horizontal, columns, dy.shape[2])
+    padded = _pad(_widen(dy), ((top, bottom), (left, right)))
+    taps = _widen(kernel)[:, :, 0]
+
+    def phase_sum(row_taps: list[tuple[int, int]], column_taps: list[tuple[int, int]]) -> jax.Array:
+        total = jnp.zeros((dy.shape[0], rows, columns, dy.shape[3]), padded.dtype)
+        for i, row in row_taps:
+            for j, column in column_taps:
+                start = (0, row + top, column + left, 0)
+                stop = (dy.shape[0], row + top + rows, column + left + columns, dy.shape[3])
+                total += lax.slice(padded, start, stop) * taps[i, j]
+        return total
+
+    phases = [jnp.stack([phase_sum(r, c) for c in horizontal], axis=3) for r in vertical]
+    interleaved = jnp.stack(phases, axis=2).reshape(dy.shape[0], rows * stride_h, columns * stride_w, dy.shape[3])
+    dx = interleaved[:, :height, :width]
+    multiplier = geometry.out_channels // geometry.in_channels
+    if multiplier > 1:
+        dx = dx.reshape(*dx.shape[:3], geometry.in_channels, multiplier).sum(-1)
+    return dx.astype(dy.dtype)
+
+
+def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    # The barrier keeps the padding out of the tap loops, which would otherwise each test for the border.
+    padded = lax.optimization_barrier(_pad(_repeat_channels(_widen(x), geometry), geometry.padding))
+    wide_dy = _widen(dy)
+    height = dy.shape[1]
+    added = max(n for n in range(1, _ROWS_ADDED_BEFORE_REDUCTION + 1) if height % n == 0) if height else 1
+
+    def tap(i: int, j: int) -> jax.Array:
+        rows = _shifted(padded, i, j, geometry)
+        partial = sum(rows[:, n::added] * wide_dy[:, n::added] for n in range(added))
+        return lax.optimization_barrier(partial).sum((0, 1, 2))
+
+    gradient = jnp.stack([tap(i, j) for i, j in _tap_indices(geometry)])
+    return gradient.reshape(geometry.kernel_shape).astype(x.dtype)
+
+
+def _tap_indices(geometry: ConvGeometry) -> list[tuple[int, int]]:
+    kernel_height, kernel_width = geometry.kernel_size
+    return [(i, j) for i in range(kernel_height) for j in range(kernel_width)]
+
+
+def _widen(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _repeat_channels(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    multiplier = geometry.out_channels // geometry.in_channels
+    return x if multiplier == 1 else jnp.repeat(x, multiplier, axis=-1)
+
+
+def _pad(x: jax.Array, padding: tuple[tuple[int, int], tuple[int, int]]) -> jax.Array:
+    (top, bottom), (left, right) = padding
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)))
+
+
+def _shifted(padded: jax.Array, i: int, j: int, geometry: ConvGeometry) -> jax.Array:
+    """The pixels that tap (i, j) meets, one per output pixel."""
+    (rows, columns), (stride_h, stride_w) = geometry.output_size, geometry.strides
+    top, left = i * geometry.dilation[0], j * geometry.dilation[1]
+    stop = (padded.shape[0], top + (rows - 1) * stride_h + 1, left + (columns - 1) * stride_w + 1, padded.shape[3])
+    return lax.slice(padded, (0, top, left, 0), stop, (1, stride_h, stride_w, 1))
+
+
+def _phase_taps(geometry: ConvGeometry, axis: int, phase: int) -> list[tuple[int, int]]:
+    """(tap, offset) of the taps that meet the pixels u = stride·q + phase, at the output pixels q + offset."""
+    stride, dilation = geometry.strides[axis], geometry.dilation[axis]
+    distances = [(tap, phase + geometry.padding[axis][0] - tap * dilation) for tap in range(geometry.kernel_size[axis])]
+    return [(tap, distance // stride) for tap, distance in distances if distance % stride == 0]
+
+
+def _reach(phases: list[list[tuple[int, int]]], size: int, available: int) -> tuple[int, int]:
+    """How far the slices of all phases, of `size` pixels each, reach beyond the `available` ones on either side."""
+    offsets = [offset for taps in phases for _, offset in taps] or [0]
+    return max(0, -min(offsets)), max(0, max(offsets) + size - available)

@@ -1,0 +1,68 @@
+"""The static description of a two-dimensional convolution that every lowering works from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from zoo.ops.geometry import output_size
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """A convolution over NHWC activations with an HWIO kernel, but for its batch size and dtype.
+
+    Attributes:
+        input_size: (H, W) of the input, before padding.
+        in_channels: channels of the input.
+        kernel_shape: (kernel height, kernel width, in_channels // groups, out_channels).
+        strides: (vertical, horizontal).
+        padding: ((top, bottom), (left, right)); negative values crop.
+        dilation: (vertical, horizontal) distance between neighbouring taps.
+        groups: number of groups the channels are split into.
+    """
+
+    input_size: tuple[int, int]
+    in_channels: int
+    kernel_shape: tuple[int, int, int, int]
+    strides: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    dilation: tuple[int, int]
+    groups: int
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        return self.kernel_shape[:2]
+
+    @property
+    def out_channels(self) -> int:
+        return self.kernel_shape[3]
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        height, width = (
+            output_size(size, kernel, stride=stride, padding=padding, dilation=dilation)
+            for size, kernel, stride, padding, dilation in zip(
+                self.input_size, self.kernel_size, self.strides, self.padding, self.dilation, strict=True
+            )
+        )
+        return height, width
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Each input channel has kernels of its own (one, or as many as the depth multiplier)."""
+        return self.groups == self.in_channels
+
+    @property
+    def is_pointwise(self) -> bool:
+        """A 1×1 kernel, without padding."""
+        return self.kernel_size == (1, 1) and self.padding == ((0, 0), (0, 0))
+
+    def repeated(self, times: int) -> ConvGeometry:
+        """`times` such convolutions side by side along the channels."""
+        height, width, in_width, out_channels = self.kernel_shape
+        return replace(
+            self,
+            in_channels=self.in_channels * times,
+            kernel_shape=(height, width, in_width, out_channels * times),
+            groups=self.groups * times,
+        )
