@@ -1,0 +1,111 @@
+"""One test body over every registered model: the published figures, and what all models promise."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import zoo
+from zoo.analysis.cost import count_macs, count_parameters
+from zoo.ops import force_lowering
+
+every_model = pytest.mark.parametrize("name", zoo.list_models())
+
+
+def abstract(name: str, **options):
+    return nnx.eval_shape(lambda: zoo.create_model(name, **options))
+
+
+def norm_parameters(model: nnx.Module) -> int:
+    return sum(count_parameters(module) for _, module in nnx.iter_modules(model) if isinstance(module, nnx.BatchNorm))
+
+
+@every_model
+def test_published_parameters_are_met(name):
+    model, info = abstract(name), zoo.model_info(name)
+    parameters = count_parameters(model) - (0 if info.counts_norms else norm_parameters(model))
+    if isinstance(info.parameters, int):
+        assert parameters == info.parameters
+    else:
+        assert parameters == pytest.approx(info.parameters, rel=0.01)
+
+
+@every_model
+def test_published_macs_are_met(name):
+    info = zoo.model_info(name)
+    assert count_macs(abstract(name), (info.input_size, info.input_size, 3)) == pytest.approx(info.macs, rel=0.01)
+
+
+@every_model
+def test_the_small_form_ends_in_a_4x4_map(name):
+    model = abstract(name, small_images=True)
+    features = nnx.eval_shape(lambda model: model.features(jnp.zeros((2, 32, 32, 3))), model)
+    assert list(features) == list(model.feature_strides)
+    for stage, stride in model.feature_strides.items():
+        assert features[stage].shape[:3] == (2, 32 // stride, 32 // stride)
+    assert list(features.values())[-1].shape[1:3] == (4, 4)
+
+
+@every_model
+def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
+    model = zoo.create_model(name, num_classes=7, small_images=True, dropout=0.0)
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((4, 32, 32, 3)), jnp.float32)
+    graph, params, rest = nnx.split(model, nnx.Param, ...)
+
+    @jax.jit
+    def loss_and_gradient(params):
+        def loss(params):
+            logits = nnx.merge(graph, params, rest, copy=True)(images)
+            return (logits * jnp.arange(7)).sum(), logits
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    with force_lowering("native"):  # compiles faster
+        gradient, logits = loss_and_gradient(params)
+    assert logits.shape == (4, 7)
+    assert logits.dtype == jnp.float32
+    assert jnp.isfinite(logits).all()
+    without = [path for path, leaf in nnx.to_flat_state(gradient) if not (leaf[...] != 0).any()]
+    assert without == []
+
+
+@every_model
+def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
+    model = zoo.create_model(name, num_classes=7, small_images=True, dtype=jnp.bfloat16)
+    model.eval()
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)), jnp.float32)
+    predict = nnx.jit(lambda model, images: model(images))
+    with force_lowering("native"):
+        logits = predict(model, images)
+    assert logits.dtype == jnp.float32
+    others = images.at[1:].set(0)
+    np.testing.assert_allclose(predict(model, others)[0], logits[0], atol=1e-6)
+
+
+def test_patterns_select_names():
+    assert zoo.list_models("mobilenet_v2*") == [name for name in zoo.list_models() if name.startswith("mobilenet_v2")]
+    assert zoo.list_models("no_such_*") == []
+
+
+def test_unknown_names_and_options_are_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown model 'mobilenetv2'; nearest: mobilenet_v2"):
+        zoo.create_model("mobilenetv2")
+    with pytest.raises(ValueError, match=r"mobilenet_v2 has no option 'widht'; nearest: width"):
+        zoo.create_model("mobilenet_v2", widht=0.5)
+
+
+def test_without_rngs_the_seed_is_0():
+    ours = zoo.create_model("mobilenet_v2", width=0.35)
+    seeded = zoo.create_model("mobilenet_v2", width=0.35, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(ours.stem.conv.kernel[...], seeded.stem.conv.kernel[...])
+
+
+def test_the_head_can_be_replaced():
+    model = zoo.create_model("mobilenet_v2", width=0.35, num_classes=1000)
+    model.reset_head(5)
+    assert model(jnp.zeros((2, 32, 32, 3))).shape == (2, 5)
+    with pytest.raises(ValueError, match="num_classes=0 must be at least 1"):
+        model.reset_head(0)

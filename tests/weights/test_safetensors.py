@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import zoo
+from zoo.blocks import ConvNormAct
+from zoo.weights.safetensors import load_weights, save_weights
+
+
+def block(seed: int = 0, out_channels: int = 4) -> ConvNormAct:
+    return ConvNormAct(3, out_channels, rngs=nnx.Rngs(seed))
+
+
+def test_a_model_round_trips(tmp_path):
+    saved, loaded = block(0), block(1)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 3)), jnp.float32)
+    saved(x)  # moves the batch statistics
+    save_weights(saved, tmp_path / "w.safetensors", {"key": "value"})
+    load_weights(loaded, tmp_path / "w.safetensors")
+    for model in (saved, loaded):
+        model.eval()
+    np.testing.assert_array_equal(saved(x), loaded(x))
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_create_model_loads_weights(tmp_path):
+    options = {"num_classes": 3, "width": 0.35, "small_images": True}
+    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(5), **options)
+    save_weights(saved, tmp_path / "w.safetensors")
+    loaded = zoo.create_model("mobilenet_v2", weights=tmp_path / "w.safetensors", **options)
+    np.testing.assert_array_equal(saved.head.kernel[...], loaded.head.kernel[...])
+
+
+def test_whatever_does_not_fit_is_listed_and_the_model_left_alone(tmp_path):
+    save_weights(block(out_channels=5), tmp_path / "w.safetensors")
+    model = block(1)
+    model.extra = nnx.Param(jnp.zeros(2))
+    before = model.conv.kernel[...]
+    with pytest.raises(ValueError, match="does not fit") as error:
+        load_weights(model, tmp_path / "w.safetensors")
+    message = str(error.value)
+    assert "conv.kernel has shape (3, 3, 3, 5), the model's has (3, 3, 3, 4)" in message
+    assert "extra is missing" in message
+    np.testing.assert_array_equal(model.conv.kernel[...], before)
+
+    plain = ConvNormAct(3, 5, norm=None, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"norm\.scale has no place in the model"):
+        load_weights(plain, tmp_path / "w.safetensors")
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(block(), path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        load_weights(block(), path)
+    with pytest.raises(FileNotFoundError):
+        load_weights(block(), tmp_path / "absent.safetensors")

@@ -1,0 +1,19 @@
+"""The building blocks, as modules for anybody's Flax NNX model."""
+
+from zoo.blocks.conv import Conv
+from zoo.blocks.conv_norm_act import ConvNormAct, batch_norm
+from zoo.blocks.drop_path import DropPath
+from zoo.blocks.inverted_residual import InvertedResidual
+from zoo.blocks.separable import DepthwiseConv, DepthwiseSeparableConv
+from zoo.blocks.squeeze_excite import SqueezeExcite
+
+__all__ = [
+    "Conv",
+    "ConvNormAct",
+    "DepthwiseConv",
+    "DepthwiseSeparableConv",
+    "DropPath",
+    "InvertedResidual",
+    "SqueezeExcite",
+    "batch_norm",
+]

@@ -1,0 +1,25 @@
+"""Stochastic depth."""
+
+from __future__ import annotations
+
+from flax import nnx
+
+
+class DropPath(nnx.Dropout):
+    """Drops a whole residual branch per example (stochastic depth, 1603.09382): any (N, ...) to the same shape.
+
+    In training each example's branch is set to zero with probability `rate`, else divided by `1 - rate`; in
+    evaluation it passes as it is.
+
+    Args:
+        rate: probability of dropping, from 0 up to but not including 1.
+        rngs: gives the `dropout` key.
+
+    Raises:
+        ValueError: if `rate` is out of range.
+    """
+
+    def __init__(self, rate: float, *, rngs: nnx.Rngs) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate={rate} must be at least 0 and below 1")
+        super().__init__(rate, broadcast_dims=(1, 2, 3), rngs=rngs if rate > 0 else None)

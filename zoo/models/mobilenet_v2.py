@@ -1,0 +1,135 @@
+"""MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381): inverted residuals with linear bottlenecks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from flax.typing import Dtype
+
+from zoo.blocks import ConvNormAct, InvertedResidual, batch_norm
+from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models.classifier import ImageClassifier, global_average_pool
+from zoo.models.strides import StridePlan
+from zoo.models.width import scale_channels
+from zoo.registry import ModelInfo, register
+
+
+class _Row(NamedTuple):
+    expansion_ratio: int
+    channels: int
+    blocks: int
+    stride: int
+
+
+_ROWS = (  # table 2 of the paper
+    _Row(1, 16, 1, 1),
+    _Row(6, 24, 2, 2),
+    _Row(6, 32, 3, 2),
+    _Row(6, 64, 4, 2),
+    _Row(6, 96, 3, 1),
+    _Row(6, 160, 3, 2),
+    _Row(6, 320, 1, 1),
+)
+_LAST_CHANNELS = 1280
+_PAPER = "arXiv:1801.04381"
+
+
+class MobileNetV2(ImageClassifier):
+    """(N, H, W, in_channels) -> logits (N, num_classes), float32.
+
+    Args:
+        num_classes: size of the output.
+        in_channels: channels of the image.
+        width: multiplies the channels of all layers but, below 1, of the last.
+        small_images: the 32×32 form, without the first two strides: the last map is 4×4 at 32×32.
+        output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
+        dropout: rate before the head.
+        drop_path: rate at the last block; it grows linearly from 0 at the first.
+        norm: makes the normalisations.
+        act: activation.
+        dtype: of the computation; None for that of input and parameters.
+        param_dtype: of the parameters.
+        rngs: gives the `params` and `dropout` keys.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        width: float = 1.0,
+        *,
+        small_images: bool = False,
+        output_stride: int | None = None,
+        dropout: float = 0.2,
+        drop_path: float = 0.0,
+        norm: Norm = batch_norm,
+        act: Activation = jax.nn.relu6,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        unit, block = partial(ConvNormAct, **shared), partial(InvertedResidual, **shared)
+        plan = StridePlan(output_stride)
+        first_stride, _ = plan.next(1 if small_images else 2)
+        channels = scale_channels(32, width)
+        self.stem = unit(in_channels, channels, 3, first_stride)
+
+        drop_rates = iter(np.linspace(0, drop_path, sum(row.blocks for row in _ROWS)).tolist())
+        stages: list[list[InvertedResidual]] = []
+        self.feature_strides = {}
+        for number, row in enumerate(_ROWS):
+            if number == 0 or row.stride > 1:
+                stages.append([])
+            out_channels = scale_channels(row.channels, width)
+            stride, dilation = plan.next(1 if small_images and number == 1 else row.stride)
+            for _ in range(row.blocks):
+                stages[-1].append(
+                    block(
+                        channels,
+                        out_channels,
+                        stride=stride,
+                        expansion_ratio=row.expansion_ratio,
+                        dilation=dilation,
+                        drop_path=next(drop_rates),
+                    )
+                )
+                channels, stride, dilation = out_channels, 1, plan.dilation
+            self.feature_strides[f"stage{len(stages)}"] = plan.stride
+        self.stages = nnx.List([nnx.List(stage) for stage in stages])
+
+        num_features = scale_channels(_LAST_CHANNELS, max(1.0, width))
+        self.last = unit(channels, num_features, 1)
+        self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+    def features(self, x: jax.Array) -> dict[str, jax.Array]:
+        """The output of each stage, `stage1` to `stage5`; in the ImageNet form at strides 2, 4, 8, 16 and 32."""
+        x = self.stem(x)
+        outputs = {}
+        for name, stage in zip(self.feature_strides, self.stages, strict=True):
+            for block in stage:
+                x = block(x)
+            outputs[name] = x
+        return outputs
+
+    def embed(self, x: jax.Array) -> jax.Array:
+        return global_average_pool(self.last(self.features(x)["stage5"]))
+
+
+# The paper's figures for 1.0 (parameters as PyTorch counts them), TF-slim's for the other widths.
+_FIGURES = {
+    "mobilenet_v2": (1.0, ModelInfo(_PAPER, 224, parameters=3_504_872, macs=300e6, top1=72.0)),
+    "mobilenet_v2_x0_5": (0.5, ModelInfo(_PAPER, 224, parameters=1.95e6, macs=97e6, top1=65.4, counts_norms=False)),
+    "mobilenet_v2_x0_75": (0.75, ModelInfo(_PAPER, 224, parameters=2.61e6, macs=209e6, top1=69.8, counts_norms=False)),
+    "mobilenet_v2_x1_4": (1.4, ModelInfo(_PAPER, 224, parameters=6.06e6, macs=582e6, top1=75.0, counts_norms=False)),
+}
+for _name, (_width, _info) in _FIGURES.items():
+    register(_name, MobileNetV2, _info, width=_width)
