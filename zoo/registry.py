@@ -113,5 +113,5 @@ def model_info(name: str) -> ModelInfo:
 
 def _find(name: str) -> _Entry:
     if name not in _models:
-        raise ValueError(f"unknown model {name!r}; {nearest(name, _models)}")
+        raise ValueError(f"unknown model {name!r}; {nearest(name, sorted(_models))}")
     return _models[name]

@@ -1,13 +1,15 @@
 """The building blocks, as modules for anybody's Flax NNX model."""
 
+from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv import Conv
-from zoo.blocks.conv_norm_act import ConvNormAct, batch_norm
+from zoo.blocks.conv_norm_act import ConvNormAct
 from zoo.blocks.drop_path import DropPath
 from zoo.blocks.inverted_residual import InvertedResidual
 from zoo.blocks.separable import DepthwiseConv, DepthwiseSeparableConv
 from zoo.blocks.squeeze_excite import SqueezeExcite
 
 __all__ = [
+    "BatchNorm",
     "Conv",
     "ConvNormAct",
     "DepthwiseConv",
@@ -15,5 +17,4 @@ __all__ = [
     "DropPath",
     "InvertedResidual",
     "SqueezeExcite",
-    "batch_norm",
 ]

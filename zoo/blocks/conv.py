@@ -7,6 +7,7 @@ from flax import nnx
 from flax.typing import Dtype, Initializer
 
 from zoo import ops
+from zoo.blocks.initializers import he_normal
 
 
 class Conv(nnx.Conv):
@@ -75,7 +76,7 @@ class Conv(nnx.Conv):
             use_bias=use_bias,
             dtype=dtype,
             param_dtype=param_dtype,
-            kernel_init=kernel_init or nnx.initializers.he_normal(),
+            kernel_init=kernel_init or he_normal,
             conv_general_dilated=ops.conv_general_dilated,
             rngs=rngs,
         )

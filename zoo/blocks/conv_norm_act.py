@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,14 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
+from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv import Conv
 
 Activation = Callable[[jax.Array], jax.Array]
 Norm = Callable[..., Any]
-"""Makes a normalisation layer: `norm(channels, dtype=..., param_dtype=..., rngs=...)`, as `nnx.BatchNorm` does."""
-
-batch_norm: Norm = partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5)
-"""Batch normalisation with the constants of most papers (PyTorch writes the momentum as 0.1)."""
+"""Makes a normalisation layer: `norm(channels, dtype=..., param_dtype=..., rngs=...)`, as `BatchNorm` does."""
 
 
 class ConvNormAct(nnx.Module):
@@ -52,7 +49,7 @@ class ConvNormAct(nnx.Module):
         dilation: int = 1,
         groups: int = 1,
         padding: int | None = None,
-        norm: Norm | None = batch_norm,
+        norm: Norm | None = BatchNorm,
         act: Activation | None = jax.nn.relu,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,

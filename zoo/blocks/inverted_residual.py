@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
-from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm, batch_norm
+from zoo.blocks.batch_norm import BatchNorm
+from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
 from zoo.blocks.drop_path import DropPath
 
 
@@ -47,7 +48,7 @@ class InvertedResidual(nnx.Module):
         expansion_ratio: int = 6,
         dilation: int = 1,
         drop_path: float = 0.0,
-        norm: Norm | None = batch_norm,
+        norm: Norm | None = BatchNorm,
         act: Activation = jax.nn.relu6,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,

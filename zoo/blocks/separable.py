@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype, Initializer
 
+from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv import Conv
-from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm, batch_norm
+from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
 
 
 class DepthwiseConv(Conv):
@@ -96,7 +97,7 @@ class DepthwiseSeparableConv(nnx.Module):
         stride: int = 1,
         *,
         dilation: int = 1,
-        norm: Norm | None = batch_norm,
+        norm: Norm | None = BatchNorm,
         act: Activation | None = jax.nn.relu,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from flax.typing import Dtype
 
-from zoo.blocks import ConvNormAct, InvertedResidual, batch_norm
+from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models.classifier import ImageClassifier, global_average_pool
 from zoo.models.strides import StridePlan
@@ -70,7 +70,7 @@ class MobileNetV2(ImageClassifier):
         output_stride: int | None = None,
         dropout: float = 0.2,
         drop_path: float = 0.0,
-        norm: Norm = batch_norm,
+        norm: Norm = BatchNorm,
         act: Activation = jax.nn.relu6,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,

@@ -1,12 +1,15 @@
 """Functions on arrays; the only place that knows how a convolution is computed."""
 
+from zoo.ops.channel_affine import channel_affine, channel_sums
 from zoo.ops.channel_shuffle import channel_shuffle
 from zoo.ops.convolution import conv_general_dilated
 from zoo.ops.geometry import effective_kernel_size, output_size, symmetric_padding
 from zoo.ops.lowering.select import force_lowering
 
 __all__ = [
+    "channel_affine",
     "channel_shuffle",
+    "channel_sums",
     "conv_general_dilated",
     "effective_kernel_size",
     "force_lowering",

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 from jax import lax
-from jax.sharding import AxisType
 
 from zoo.ops.lowering.geometry import ConvGeometry
 from zoo.ops.lowering.primitive import convolve
 from zoo.ops.lowering.select import is_native_everywhere
+from zoo.ops.placement import is_placed_by_hand
 
 _NHWC = lax.ConvDimensionNumbers(lhs_spec=(0, 3, 1, 2), rhs_spec=(3, 2, 0, 1), out_spec=(0, 3, 1, 2))
 
@@ -85,7 +85,7 @@ def _geometry(
         or not jax.numpy.issubdtype(x.dtype, jax.numpy.floating)
     ):
         return None
-    if _is_placed_by_hand(x) or _is_placed_by_hand(kernel):
+    if is_placed_by_hand(lhs) or is_placed_by_hand(rhs):
         return None
     if lax.conv_dimension_numbers(x.shape, kernel.shape, dimension_numbers) != _NHWC:
         return None
@@ -110,8 +110,3 @@ def _geometry(
         groups=groups,
     )
     return None if 0 in geometry.output_size else geometry
-
-
-def _is_placed_by_hand(array: Any) -> bool:
-    """True under explicit sharding or inside `shard_map`, whose array types only JAX's own primitives carry."""
-    return any(kind != AxisType.Auto for kind in array.sharding.mesh.axis_types)

@@ -5,14 +5,17 @@ channel vectors, which XLA fuses into one loop. Its gradients are of the same ki
 
 - input: `x[u]` meets tap `t` at `o = (u + p - t·d) / s` where that is whole. The pixels `u ≡ a (mod s)` meet the
   same taps, so each of the s² phases is a small shifted sum at stride 1, and the phases interleave to the result.
-- kernel: `dw[t] = Σ_o x[o·s + t·d - p] · dy[o]`. XLA:CPU does not fuse a product into a reduction over leading
-  axes, it writes the product to memory. So the products of up to 8 rows are first added in one fused loop, and
-  only their sum, an eighth of the size, is reduced.
+- kernel: `dw[t] = Σ_o x[o·s + t·d - p] · dy[o]`. XLA:CPU writes a product to memory before it sums it, but not in
+  a reduction of several operands at once: that is one loop over x and dy for all taps. It sums over space only, or
+  on small maps over rows only, so that channels stay the innermost, vectorised axis of a result that still has
+  examples to share out between threads; the rest is little.
 
 A depth multiplier m > 1 repeats each input channel m times. Sums are in float32 at least.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +23,7 @@ from jax import lax
 
 from zoo.ops.lowering.geometry import ConvGeometry
 
-_ROWS_ADDED_BEFORE_REDUCTION = 8
+_SMALL_MAP = 8  # pixels a side
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
@@ -55,23 +58,24 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> 
     multiplier = geometry.out_channels // geometry.in_channels
     if multiplier > 1:
         dx = dx.reshape(*dx.shape[:3], geometry.in_channels, multiplier).sum(-1)
-    return dx.astype(dy.dtype)
+    # What takes the gradient would otherwise each compute the whole sum again, instead of reading it from memory.
+    return lax.optimization_barrier(dx.astype(dy.dtype))
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    # The barrier keeps the padding out of the tap loops, which would otherwise each test for the border.
+    # The barrier keeps the padding out of the loop, which would otherwise test for the border at every tap.
     padded = lax.optimization_barrier(_pad(_repeat_channels(_widen(x), geometry), geometry.padding))
     wide_dy = _widen(dy)
-    height = dy.shape[1]
-    added = max(n for n in range(1, _ROWS_ADDED_BEFORE_REDUCTION + 1) if height % n == 0) if height else 1
-
-    def tap(i: int, j: int) -> jax.Array:
-        rows = _shifted(padded, i, j, geometry)
-        partial = sum(rows[:, n::added] * wide_dy[:, n::added] for n in range(added))
-        return lax.optimization_barrier(partial).sum((0, 1, 2))
-
-    gradient = jnp.stack([tap(i, j) for i, j in _tap_indices(geometry)])
+    products = [_shifted(padded, i, j, geometry) * wide_dy for i, j in _tap_indices(geometry)]
+    axes = (1, 2) if min(dy.shape[1:3]) > _SMALL_MAP else (1,)
+    zero = jnp.zeros((), wide_dy.dtype)
+    partial_sums = lax.reduce(products, [zero] * len(products), _add_each, axes)
+    gradient = jnp.stack([partial.sum(range(partial.ndim - 1)) for partial in partial_sums])
     return gradient.reshape(geometry.kernel_shape).astype(x.dtype)
+
+
+def _add_each(totals: Sequence[jax.Array], values: Sequence[jax.Array]) -> list[jax.Array]:
+    return [total + value for total, value in zip(totals, values, strict=True)]
 
 
 def _tap_indices(geometry: ConvGeometry) -> list[tuple[int, int]]:

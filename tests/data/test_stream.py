@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zoo.data.stream import batches, stream
+
+
+class Numbers:
+    """Example i is an image of two pixels' width filled with i, labelled i. Remembers what was read."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]:
+        self.read.append(index)
+        return {"image": np.full((2, 2, 3), index, np.uint8), "label": index}
+
+
+def labels(source: Any, steps: int, **arguments: Any) -> list[list[int]]:
+    return [batch.tolist() for _, batch in islice(stream(source, **arguments), steps)]
+
+
+def test_batches_of_the_promised_types() -> None:
+    images, numbers = next(stream(Numbers(10), batch_size=4, seed=0))
+    assert images.dtype == np.uint8
+    assert images.shape == (4, 2, 2, 3)
+    assert numbers.dtype == np.int32
+    np.testing.assert_array_equal(images[:, 0, 0, 0], numbers)
+
+
+def test_an_epoch_has_no_example_twice_and_drops_the_remainder() -> None:
+    epochs = np.array(labels(Numbers(11), 12, batch_size=4, seed=3)).reshape(6, 8)
+    assert all(len(set(epoch)) == 8 for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 6  # another order in each epoch
+    assert set(epochs.flat) == set(range(11))  # other examples left over in each epoch
+
+
+def test_starting_late_gives_the_batches_of_an_uninterrupted_stream() -> None:
+    steps = 9  # of 3 an epoch
+    whole = labels(Numbers(10), steps, batch_size=3, seed=7)
+    assert labels(Numbers(10), steps, batch_size=3, seed=7) == whole
+    for start in range(steps):
+        assert labels(Numbers(10), steps - start, batch_size=3, seed=7, start_step=start) == whole[start:]
+
+
+def test_starting_late_reads_nothing_of_what_it_skips() -> None:
+    source = Numbers(200)
+    next(stream(source, batch_size=10, seed=0, start_step=1_000_000))
+    assert len(source.read) <= 100  # the batch itself and a few that are read ahead
+
+
+def test_seeds_give_unrelated_orders() -> None:
+    first, second = (labels(Numbers(20), 4, batch_size=10, seed=seed) for seed in (0, 1))
+    assert not {tuple(batch) for batch in first} & {tuple(batch) for batch in second}
+
+
+def test_worker_processes_give_the_same_batches() -> None:
+    threads = labels(range_source(), 4, batch_size=3, seed=1, start_step=2)
+    assert labels(range_source(), 4, batch_size=3, seed=1, start_step=2, num_workers=2) == threads
+
+
+def range_source() -> list[dict[str, Any]]:
+    return [{"image": np.full((1, 1, 3), index, np.uint8), "label": index} for index in range(10)]
+
+
+def test_sizes_that_differ_are_named() -> None:
+    source = [{"image": np.zeros((size, size, 3), np.uint8), "label": 0} for size in (4, 5)]
+    with pytest.raises(ValueError, match=r"one size, not \(4, 4, 3\), \(5, 5, 3\)"):
+        next(stream(source, batch_size=2, seed=0))
+
+
+def test_an_error_of_the_source_arrives() -> None:
+    class Broken(Numbers):
+        def __getitem__(self, index: int, /) -> dict[str, Any]:
+            raise OSError(f"can not read {index}")
+
+    with pytest.raises(OSError, match="can not read 0"):
+        next(batches(Broken(3), 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be from 1 .*, 10, not 0"),
+        ({"batch_size": 11}, "batch_size must be from 1 .*, 10, not 11"),
+        ({"seed": -1}, "seed .* not -1"),
+        ({"seed": 2**32}, "seed .* not 4294967296"),
+        ({"start_step": -1}, "start_step .* -1"),
+        ({"num_workers": -1}, "num_workers .* -1"),
+    ],
+)
+def test_arguments_out_of_range(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        stream(Numbers(10), **{"batch_size": 2, "seed": 0, **arguments})
+
+
+def test_one_pass_in_order() -> None:
+    passed = list(batches(Numbers(10), 4))
+    assert [numbers.tolist() for _, numbers in passed] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [images.shape for images, _ in passed] == [(4, 2, 2, 3), (4, 2, 2, 3), (2, 2, 2, 3)]
+    assert list(batches(Numbers(0), 4)) == []
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        batches(Numbers(10), 0)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.data.stream import stream
+from zoo.training.feed import Evaluator, ResidentFeed, StreamFeed
+
+
+def as_list(split):
+    """The same examples as a source that is not in memory."""
+    return [split[index] for index in range(len(split))]
+
+
+def test_a_stream_trains_with_the_same_step(make_trainer, dataset):
+    trainer, state = make_trainer()
+    expected = state
+    batches = stream(dataset.train, batch_size=8, seed=0)
+    for _ in range(7):
+        images, labels = next(batches)
+        expected = jax.jit(trainer.train_step)(expected, jnp.asarray(images), jnp.asarray(labels))
+
+    source = as_list(dataset.train)
+    state = StreamFeed(trainer, source, state, image_size=8, workers=0).advance(state, 3)
+    resumed = StreamFeed(trainer, source, state, image_size=8, workers=0).advance(state, 4)
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_resident_data_is_trained_on_in_chunks(make_trainer, dataset):
+    trainer, state = make_trainer()
+    state = ResidentFeed(trainer, dataset.train, state).advance(state, 4)
+    assert int(state.step) == 4
+
+
+def test_evaluation_covers_the_test_set_in_order_whatever_the_batch_size(make_trainer, dataset):
+    trainer, state = make_trainer()
+    expected = trainer.predict(state, dataset.test.images)
+    for source in (dataset.test, as_list(dataset.test)):
+        for batch_size in (6, 20, 500):
+            logits, labels = Evaluator(trainer, source, batch_size)(state)
+            np.testing.assert_allclose(logits, expected, atol=1e-5)
+            np.testing.assert_array_equal(labels, dataset.test.labels)

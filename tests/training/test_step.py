@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from zoo.training.config import AugmentConfig
+from zoo.training.step import _fold_step
+
+
+def leaves(state):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def assert_same(a, b):
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def chunk(trainer, dataset):
+    images, labels = jnp.asarray(dataset.train.images), jnp.asarray(dataset.train.labels)
+    run = jax.jit(trainer.train_chunk)
+    return lambda state, num_steps: run(state, images, labels, jnp.int32(num_steps))
+
+
+def test_the_length_of_chunks_makes_no_difference_to_the_bit(make_trainer, dataset):
+    trainer, state = make_trainer(ema_decay=0.9)
+    advance = chunk(trainer, dataset)
+    assert_same(advance(state, 5), advance(advance(advance(state, 1), 1), 3))
+
+
+def test_an_epoch_sees_every_example_once_in_an_order_of_its_own(make_trainer, dataset, monkeypatch):
+    trainer, state = make_trainer()
+    images, labels = jnp.asarray(dataset.train.images), jnp.arange(40)
+    seen = []
+
+    def record(self, state, images, labels):
+        jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), labels, ordered=True)
+        return state.__class__(**(vars(state) | {"step": state.step + 1}))
+
+    monkeypatch.setattr(type(trainer), "train_step", record)
+    for _ in range(2):
+        state = jax.jit(trainer.train_chunk)(state, images, labels, jnp.int32(5))
+    jax.effects_barrier()
+    first, second = np.concatenate(seen[:5]), np.concatenate(seen[5:])
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert (first != second).any()
+
+
+def test_augmentation_depends_on_the_seed_and_the_step_alone(make_trainer, dataset):
+    trainer, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5))
+    other, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5), seed=1)
+    images, labels = jnp.asarray(dataset.train.images[:8]), jnp.asarray(dataset.train.labels[:8])
+    inputs, targets = trainer._augment(jnp.int32(7), images, labels)
+    assert inputs.shape == (8, 8, 8, 3)
+    np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-5)
+    assert_same(trainer._augment(jnp.int32(7), images, labels), (inputs, targets))
+    assert (trainer._augment(jnp.int32(8), images, labels)[0] != inputs).any()
+    assert (other._augment(jnp.int32(7), images, labels)[0] != inputs).any()
+
+
+def test_every_layer_and_step_has_its_own_random_key():
+    rngs = nnx.Rngs(0)
+    layers = nnx.List([nnx.Dropout(0.5, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)])
+    state = nnx.state(layers, nnx.RngState)
+
+    def keys(step):
+        folded = _fold_step(state, jnp.int32(step))
+        random_keys = [leaf for leaf in jax.tree.leaves(folded) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+        return [tuple(jax.random.key_data(key).tolist()) for key in random_keys]
+
+    assert len(set(keys(0) + keys(1))) == 4
+
+
+def test_sums_are_of_the_epoch_so_far(make_trainer, dataset):
+    trainer, state = make_trainer()
+    advance = chunk(trainer, dataset)
+    state = advance(state, 3)
+    assert int(state.sums.examples) == 24
+    state = advance(advance(state, 2), 1)
+    assert int(state.sums.examples) == 8
+    assert 0 <= state.sums.accuracy <= 1
+
+
+def test_it_learns(make_trainer, dataset):
+    trainer, state = make_trainer(augment=AugmentConfig(crop_padding=0))
+    advance = chunk(trainer, dataset)
+    losses = []
+    for _ in range(4):
+        state = advance(state, 5)
+        losses.append(state.sums.mean_loss)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_average_of_the_weights_is_what_is_evaluated(make_trainer, dataset):
+    trainer, start = make_trainer(ema_decay=0.5)
+    state = chunk(trainer, dataset)(start, 1)
+    before, after = start.params["head"]["bias"][...], state.params["head"]["bias"][...]
+    decay = min(0.5, 1 / 10)
+    np.testing.assert_allclose(
+        state.evaluated[0]["head"]["bias"][...], decay * before + (1 - decay) * after, rtol=1e-5, atol=1e-7
+    )
+    _, state = make_trainer()
+    assert state.average is None
+    assert state.evaluated[0] is state.params
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_first_step_with_a_bad_loss_is_noted(make_trainer, dataset, bad):
+    trainer, state = make_trainer()
+    advance = chunk(trainer, dataset)
+    state = advance(state, 2)
+    assert int(state.first_bad_step) == -1
+    state.params["head"]["bias"][...] = jnp.full(4, bad)
+    assert int(advance(state, 3).first_bad_step) == 2

@@ -1,0 +1,238 @@
+"""CIFAR-10 from TensorFlow Datasets (TFDS), downloaded and prepared without TensorFlow, held in memory.
+
+A data set that TFDS has prepared before is used as it is. Otherwise TFDS fetches the official archive (or takes the
+user's copy of it), checks its sha256 and writes ArrayRecord files; the three steps for which TFDS calls TensorFlow
+(unpack, read, encode PNG) are done here instead. The decoded images are kept in the user's cache directory, from
+which the next start reads them in a fraction of a second.
+
+Source: Alex Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.data import tfds_source
+from zoo.data.dataset import ArraySplit, Dataset, DataUnavailableError
+from zoo.user_cache import user_cache_directory
+
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+
+_VERSION = "3.0.2"
+_PATIENCE = 15.0  # seconds to wait for the archive's host; TFDS itself would try for minutes without a word
+
+
+def load(directory: Path | None = None) -> Dataset:
+    """CIFAR-10: 50,000 training and 10,000 test images of 32×32 pixels in ten classes, in TFDS's order.
+
+    Args:
+        directory: TFDS's data directory, in which the data set is, or will be, `cifar10/3.0.2`; None for TFDS's
+            default. A copy of the official archive in `downloads/manual` below it is used instead of the network.
+
+    Raises:
+        DataUnavailableError: if the data set is not there and can not be prepared. The message says what to do.
+    """
+    directory = (directory or tfds_source.default_directory()).expanduser()
+    prepared = directory / "cifar10" / _VERSION
+    if not (prepared / "dataset_info.json").exists():  # TFDS writes a directory under another name, then renames it.
+        _prepare(directory, prepared)
+    arrays = _read_cache(prepared)
+    if arrays is None:
+        arrays = _decode(directory, prepared)
+        _write_cache(prepared, arrays)
+    return Dataset(
+        name="CIFAR-10",
+        class_names=tuple(arrays["class_names"].tolist()),
+        image_size=32,
+        train=ArraySplit(arrays["train_images"], arrays["train_labels"]),
+        test=ArraySplit(arrays["test_images"], arrays["test_labels"]),
+        mean=MEAN,
+        std=STD,
+    )
+
+
+def _prepare(directory: Path, prepared: Path) -> None:
+    """Has TFDS write the data set, from the archive that is on disk already or else from the network."""
+    import requests
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import checksums, download_manager, resource
+
+    if prepared.exists():
+        raise DataUnavailableError(f"{prepared} is there, but is no prepared data set. Remove it to have it prepared.")
+    builder = _builder_class()(data_dir=directory, file_format="array_record")
+    url = builder._cifar_info.url
+    official = checksums.get_all_url_infos()[url]
+    downloads = directory / "downloads"
+    manual = downloads / "manual" / official.filename
+    ways_out = (
+        "Three ways out:\n"
+        f"  - put the official archive, {url}, at {manual}\n"
+        f"  - --data.directory DIR, if DIR/cifar10/{_VERSION} is a copy that TFDS prepared as ArrayRecord\n"
+        "  - --data.name shapes, which needs no files"
+    )
+    fetched = downloads / "cifar10" / resource.get_dl_fname(url, official.checksum)  # by an earlier attempt
+    if manual.exists() or resource.is_locally_cached(fetched):
+        print(f"Preparing CIFAR-10 in {prepared} (once)", file=sys.stderr)
+    else:
+        print(f"Downloading CIFAR-10, {official.size / 2**20:.0f} MiB, to {downloads} (once)", file=sys.stderr)
+        if problem := _why_unreachable(url):
+            raise DataUnavailableError(
+                f"CIFAR-10 is not in {directory} and can not be downloaded: {problem}\n{ways_out}"
+            )
+    unfinished = set(fetched.parent.glob("*.tmp.*"))
+    try:
+        builder.download_and_prepare()
+    except download_manager.NonMatchingChecksumError:
+        wrong = f"{manual} ({manual.stat().st_size:,} bytes)" if manual.exists() else f"What {url} sent"
+        raise DataUnavailableError(
+            f"{wrong} is not the official archive of CIFAR-10: that has {int(official.size):,} bytes and the sha256 "
+            f"{official.checksum}. It is not used.\n{ways_out}"
+        ) from None
+    except (OSError, tfds.download.DownloadError) as error:
+        if (prepared / "dataset_info.json").exists():
+            return  # Another process was faster.
+        if isinstance(error, (requests.RequestException, tfds.download.DownloadError)):
+            raise DataUnavailableError(f"The download of CIFAR-10 broke off: {error}\n{ways_out}") from error
+        raise
+    finally:
+        for partial in set(fetched.parent.glob("*.tmp.*")) - unfinished:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _builder_class() -> Any:
+    """TFDS's own `cifar10` (same version, features, ids and order) with the TensorFlow taken out."""
+    import tensorflow_datasets as tfds
+    from PIL import Image
+
+    base = tfds.builder_cls("cifar10")  # Outside the next block: the first call registers TFDS's builders.
+    with tfds.core.registered.skip_registration():
+
+        class Cifar10(base):  # type: ignore[misc, valid-type]
+            def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+                info = self._cifar_info
+                with tarfile.open(dl_manager.download(info.url)) as archive:
+
+                    def read(name: str) -> bytes:
+                        file = archive.extractfile(info.prefix + name)
+                        assert file is not None
+                        return file.read()
+
+                    self.info.features["label"].names = read(info.label_files[0]).decode().split()
+                    train, test = (b"".join(map(read, names)) for names in (info.train_files, info.test_files))
+                return {
+                    "train": self._generate_examples("train_", train),
+                    "test": self._generate_examples("test_", test),
+                }
+
+            def _generate_examples(self, prefix: str, records: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+                # A record is one byte of label and 3 × 32 × 32 bytes of pixels, channel by channel.
+                for index, record in enumerate(np.frombuffer(records, np.uint8).reshape(-1, 1 + 3 * 32 * 32)):
+                    pixels = np.ascontiguousarray(record[1:].reshape(3, 32, 32).transpose(1, 2, 0))
+                    png = io.BytesIO()
+                    Image.fromarray(pixels).save(png, "PNG")
+                    yield index, {"id": f"{prefix}{index:05d}", "image": png.getvalue(), "label": int(record[0])}
+
+            # What TFDS prints here ("Downloading ...") is untrue where nothing is downloaded; `_prepare` says it.
+            def _log_download_bytes(self) -> None: ...
+
+            def _log_download_done(self) -> None: ...
+
+    return Cifar10
+
+
+def _why_unreachable(url: str) -> str | None:
+    """What keeps `url` from being fetched, or None if it answers in time."""
+    import requests  # with which TFDS fetches it: the same proxies, the same certificates
+
+    problem: list[str | None] = [f"no answer from {url} within {_PATIENCE:.0f} s"]
+
+    def ask() -> None:
+        try:
+            with requests.get(url, stream=True, timeout=_PATIENCE) as response:
+                response.raise_for_status()
+            problem[0] = None
+        except OSError as error:
+            problem[0] = f"no connection to {url} ({type(error).__name__})"
+            if isinstance(error, requests.HTTPError):
+                problem[0] = str(error)
+
+    thread = threading.Thread(target=ask, daemon=True)  # requests' timeout does not cover the look-up of a name.
+    thread.start()
+    thread.join(_PATIENCE)
+    return problem[0]
+
+
+def _decode(directory: Path, prepared: Path) -> dict[str, np.ndarray]:
+    """Reads the prepared data set into arrays, which takes some ten seconds."""
+    builder = tfds_source.open_prepared("cifar10", directory)
+    arrays = {"class_names": np.array(builder.info.features["label"].names)}
+    for split in ("train", "test"):
+        try:
+            source = builder.as_data_source(split)
+            images = np.empty((len(source), 32, 32, 3), np.uint8)
+            labels = np.empty(len(source), np.int32)
+            for start in range(0, len(source), 1000):  # In bulk: one by one takes half as long again.
+                examples = source.__getitems__(range(start, min(start + 1000, len(source))))
+                images[start : start + 1000] = [example["image"] for example in examples]
+                labels[start : start + 1000] = [example["label"] for example in examples]
+        except Exception as error:  # The readers of ArrayRecord, protobuf and PNG share no class of errors.
+            raise DataUnavailableError(
+                f"The data set in {prepared} is damaged ({error}). Remove that directory to have it prepared again."
+            ) from error
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+    return arrays
+
+
+def _cache_file(prepared: Path) -> Path:
+    """One file for each prepared directory, so that a new version of the data replaces the old one."""
+    place = hashlib.sha256(str(prepared.resolve()).encode()).hexdigest()[:16]
+    return user_cache_directory() / f"cifar10-{place}.npz"
+
+
+def _fingerprint(prepared: Path) -> np.ndarray:
+    """Tells one prepared data set from another in the same place: uint8, shape (32,)."""
+    info = prepared / "dataset_info.json"
+    written = str(info.stat().st_mtime_ns).encode()
+    return np.frombuffer(hashlib.sha256(written + info.read_bytes()).digest(), np.uint8)
+
+
+def _read_cache(prepared: Path) -> dict[str, np.ndarray] | None:
+    """The arrays, or None if they are not in the cache, are of other data, or are damaged."""
+    file = _cache_file(prepared)
+    try:
+        with np.load(file) as archive:
+            if damaged := archive.zip.testzip():  # Compares the CRC-32 of every array.
+                raise ValueError(f"{damaged} is damaged")
+            if not np.array_equal(archive["fingerprint"], _fingerprint(prepared)):
+                return None
+            return dict(archive)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except Exception as error:  # A damaged archive makes zipfile and NumPy raise almost anything.
+        warnings.warn(f"the cache {file} can not be read ({error}); it is written anew", stacklevel=3)
+        return None
+
+
+def _write_cache(prepared: Path, arrays: dict[str, np.ndarray]) -> None:
+    file = _cache_file(prepared)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
+            np.savez(Path(temporary) / file.name, fingerprint=_fingerprint(prepared), **arrays)  # type: ignore[arg-type]
+            os.replace(Path(temporary) / file.name, file)
+    except OSError as error:
+        warnings.warn(f"CIFAR-10 can not be cached ({error}); the next start will decode it again", stacklevel=3)

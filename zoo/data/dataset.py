@@ -1,0 +1,81 @@
+"""What every source of examples hands to training: two splits of labelled images and their statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class DataUnavailableError(RuntimeError):
+    """A data set is not there and can not be had; the message says what the user can do."""
+
+
+class Source(Protocol):
+    """Random access to examples: Grain's and TFDS's data-source protocol.
+
+    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """A split that is held in memory, and that training therefore keeps on the device.
+
+    Attributes:
+        images: uint8, shape (N, H, W, 3).
+        labels: int32, shape (N,).
+
+    Raises:
+        ValueError: if shapes or dtypes are others.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8 (N, H, W, 3), not {self.images.dtype} {self.images.shape}")
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
+            raise ValueError(f"labels must be int32 ({len(self.images)},), not {self.labels.dtype} {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]:
+        return {"image": self.images[index], "label": int(self.labels[index])}
+
+    def first(self, count: int) -> ArraySplit:
+        """The first `count` examples."""
+        return ArraySplit(self.images[:count], self.labels[:count])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A labelled image data set.
+
+    Attributes:
+        name: what it is called in tables and reports.
+        class_names: label -> name.
+        image_size: height and width in pixels of every image.
+        train: an `ArraySplit` where the data fits on the device, else any `Source`; it then streams through Grain.
+        test: likewise.
+        mean, std: per-channel statistics of pixels in units of 0 to 1, with which images are normalised.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_size: int
+    train: Source
+    test: Source
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]

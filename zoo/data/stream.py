@@ -1,0 +1,104 @@
+"""Batches of examples that do not fit in memory, read by Grain in threads and, if wanted, in processes.
+
+`stream` is for training: endless and shuffled. `batches` is for evaluation: one pass, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from zoo.data.dataset import Source
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+_READ_OPTIONS = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)  # in each process; counted in batches
+
+
+def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, num_workers: int = 0) -> Iterator[Batch]:
+    """Endless batches, shuffled anew each epoch.
+
+    An epoch is `len(source) // batch_size` batches; the examples that are left over differ from epoch to epoch. Batch
+    number `step` depends on `seed` and `step` alone, so a stream that starts at a later step goes on exactly as one
+    that started at 0 would, and reads nothing of what it skips.
+
+    Args:
+        source: must be picklable if there are workers.
+        batch_size: examples a batch.
+        seed: of the order, from 0 to 2**32 - 1.
+        start_step: number of the first batch.
+        num_workers: processes that read; 0 reads in threads of this process.
+
+    Yields:
+        images, uint8 (batch_size, H, W, 3), and labels, int32 (batch_size,).
+
+    Raises:
+        ValueError: if an argument is out of range, and, while reading, if the images of a batch differ in size.
+    """
+    if not 1 <= batch_size <= len(source):
+        raise ValueError(f"batch_size must be from 1 to the number of examples, {len(source)}, not {batch_size}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be from 0 to 2**32 - 1, not {seed}")
+    if start_step < 0 or num_workers < 0:
+        raise ValueError(f"start_step and num_workers must not be negative: {start_step}, {num_workers}")
+    # A seed given to `shuffle` itself would make epoch 1 of seed 0 the same as epoch 0 of seed 1.
+    examples = grain.MapDataset.source(source).seed(seed).shuffle()
+    steps = examples.batch(batch_size, drop_remainder=True, batch_fn=list).map(_stack).repeat()
+    reader = steps[start_step:].to_iter_dataset(_READ_OPTIONS)
+    if num_workers:
+        _let_grain_read_its_flags()
+        reader = reader.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers)).map(_own)
+    return _closing(reader)
+
+
+def batches(source: Source, batch_size: int) -> Iterator[Batch]:
+    """All examples once, in order. The last batch has what is left.
+
+    Args:
+        source: the examples.
+        batch_size: examples a batch, at least 1.
+
+    Yields:
+        images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is `batch_size` or, in the last batch, less.
+
+    Raises:
+        ValueError: if `batch_size` is less than 1, and, while reading, if the images of a batch differ in size.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    steps = grain.MapDataset.source(source).batch(batch_size, batch_fn=list).map(_stack)
+    return _closing(steps.to_iter_dataset(_READ_OPTIONS))
+
+
+def _stack(examples: Sequence[Mapping[str, Any]]) -> Batch:
+    images = [np.asarray(example["image"]) for example in examples]
+    shapes = sorted({image.shape for image in images})
+    if len(shapes) > 1:
+        raise ValueError(f"the images of a batch must have one size, not {', '.join(map(str, shapes))}")
+    return np.stack(images), np.array([example["label"] for example in examples], np.int32)
+
+
+def _own(batch: Batch) -> Batch:
+    """Copies a batch out of the shared memory in which a process hands it over, and which Grain takes back."""
+    images, labels = batch
+    return np.array(images), np.array(labels)
+
+
+def _closing(reader: grain.IterDataset) -> Iterator[Batch]:
+    """The elements of `reader`, whose threads and processes end with the iteration, however it ends."""
+    iterator = iter(reader)
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+def _let_grain_read_its_flags() -> None:
+    """Grain's processes ask for absl flags, which absl refuses until a program has parsed its command line with it."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

@@ -1,0 +1,185 @@
+"""The command line of `train.py`: fields from a config file or an earlier run, each overridden by an option.
+
+tyro parses the options and writes the help. Whatever is wrong ends in one line on stderr and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import importlib.util
+import io
+import itertools
+import json
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import tyro
+
+from zoo.suggestions import nearest
+from zoo.training import config as config_module
+from zoo.training.config import CONFIG_FILE, TrainConfig, flatten, from_dict
+
+_PROGRAM = "train.py"
+
+
+@dataclass(frozen=True)
+class Command:
+    """Trains an image classifier.
+
+    Every field of the config is an option; --help shows the defaults of the config that --config or --resume names.
+    """
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    """The resolved config."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
+    """Python file whose get_config() returns the TrainConfig to start from, such as configs/mobilenet_v2_cifar10.py."""
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_DIR")] = None
+    """Directory of an earlier run, to continue with its config from its last checkpoint."""
+
+
+def parse(argv: Sequence[str] | None = None) -> Command:
+    """Reads the command line of `train.py`.
+
+    Args:
+        argv: the arguments after the program's name; None for those of this process.
+
+    Raises:
+        SystemExit: with status 2 after one line on stderr if anything is wrong; with status 0 after `--help`.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        command = _parse_options(argv, _starting_point(argv))
+        check_model_name(command.config.model.name)
+    except ValueError as error:
+        _stop(str(error))
+    return command
+
+
+def check_model_name(name: str) -> None:
+    """Raises ValueError, with the nearest known names, if there is no such model."""
+    import zoo  # slow, so after everything else has been found right
+
+    try:
+        zoo.model_info(name)
+    except ValueError as error:
+        raise ValueError(f"model.name: {error}") from None
+
+
+def load_config(path: Path) -> TrainConfig:
+    """What `get_config()` of a config file returns.
+
+    Raises:
+        ValueError: if the file is missing or fails, has no `get_config`, or returns anything else.
+    """
+    if not path.is_file():
+        raise ValueError(f"--config: there is no file {path}")
+    spec = importlib.util.spec_from_file_location("_config_file", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--config: {path} is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a dataclass that the file defines looks up its module here
+    try:
+        spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise ValueError("defines no function get_config()")
+        config = module.get_config()
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        place = f"{path}, line {lines[-1]}" if lines else f"{path}"
+        raise ValueError(f"{place}: {_explain(error)}") from error
+    if not isinstance(config, TrainConfig):
+        raise ValueError(f"{path}: get_config() must return a TrainConfig, not {config!r}")
+    return config
+
+
+def load_run_config(run: Path) -> TrainConfig:
+    """The config that an earlier run wrote into its directory.
+
+    Raises:
+        ValueError: if there is no such directory, or no usable config in it.
+    """
+    path = run / CONFIG_FILE
+    if not run.is_dir():
+        raise ValueError(f"--resume: there is no directory {run}")
+    if not path.is_file():
+        raise ValueError(f"--resume: {run} is not the directory of a run: it has no {CONFIG_FILE}")
+    try:
+        return from_dict(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:  # of JSON, of UTF-8, of a field
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _starting_point(argv: Sequence[str]) -> Command:
+    """The command before options override fields; tyro needs it as the default, so these two are read first."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--resume", type=Path)
+    try:
+        known, _ = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{error.argument_name}: {error.message}") from None
+    if known.config is not None and known.resume is not None:
+        raise ValueError("--config and --resume exclude each other: a resumed run starts from the config it had")
+    if known.resume is not None:
+        return Command(load_run_config(known.resume), None, known.resume)
+    return Command(TrainConfig() if known.config is None else load_config(known.config), known.config)
+
+
+def _parse_options(argv: Sequence[str], default: Command) -> Command:
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            command, unknown = tyro.cli(Command, default=default, args=argv, prog=_PROGRAM, return_unknown_args=True)
+    except SystemExit as stop:
+        if stop.code in (None, 0):
+            raise
+        raise ValueError(_message_in_box(errors.getvalue())) from None
+    if unknown:
+        option = next((argument for argument in unknown if argument.startswith("--")), unknown[0])
+        raise ValueError(_explain_unknown(option, default.config))
+    return command
+
+
+def _message_in_box(box: str) -> str:
+    """The message of an error that tyro has drawn as a box: title, message, rule, help."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)  # colours
+    rows = [row.strip(" │") for row in text.splitlines()[1:]]
+    rows = list(itertools.dropwhile(_is_rule, rows))
+    message = " ".join(itertools.takewhile(lambda row: not _is_rule(row), rows))
+    # "Error parsing --epochs: ...", but for our own ValueErrors "Error parsing config.optimizer: optimizer. ...".
+    return re.sub(r"^Error parsing ([^-\s]\S*: )?", "", message) or text
+
+
+def _is_rule(row: str) -> bool:
+    return not row.strip("─- ")
+
+
+def _explain_unknown(argument: str, config: TrainConfig) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}: values follow their option, on-off options (--x, --no-x) take none"
+    option = argument.partition("=")[0]
+    known = ["--config", "--resume", *("--" + path.replace("_", "-") for path in flatten(config))]
+    near = difflib.get_close_matches(option, known)
+    return f"unknown option {option}; {'nearest: ' + ', '.join(near) if near else 'see --help'}"
+
+
+def _explain(error: Exception) -> str:
+    """What a config file did wrong."""
+    unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if isinstance(error, TypeError) and unknown:
+        section = getattr(config_module, unknown[1], None)
+        if section is not None:
+            return f"{unknown[1]} has no field {unknown[2]!r}; {nearest(unknown[2], section.__dataclass_fields__)}"
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _stop(message: str) -> NoReturn:
+    print(f"{_PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,296 @@
+"""What a training run is: the fields, defaults and limits of its config, and its form in JSON.
+
+A config file returns a `TrainConfig`; the command line overrides any field of it; `to_dict` of the result is written
+beside the run. Every field is checked when a config is made, so a config that exists is a possible one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from zoo.suggestions import nearest
+
+CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
+
+DATA_NAMES = ("shapes", "cifar10", "image_folder")
+
+
+class _Section:
+    """A group of fields; each is checked against its type when the group is made."""
+
+    _path: ClassVar[str] = ""  # what stands before a field's name in its dotted path
+
+    def __post_init__(self) -> None:
+        for name, annotation in _annotations(type(self)).items():
+            self._require(name, _fits(getattr(self, name), annotation), _describe(annotation))
+
+    def _require(self, name: str, condition: bool, expected: str) -> None:
+        if not condition:
+            raise ValueError(f"{self._path}{name} must be {expected}, not {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Section):
+    """The network.
+
+    Raises:
+        ValueError: if a field's value is impossible; it names the field, the value and what is possible.
+    """
+
+    _path = "model."
+
+    name: str = "mobilenet_v2"
+    """Architecture, one of zoo.list_models()."""
+    width: float | None = None
+    """Width multiplier; None for the model's own."""
+    dropout: float | None = None
+    """Dropout rate before the classifier; None for the model's own."""
+    drop_path: float | None = None
+    """Rate of stochastic depth at the last block; None for the model's own."""
+    small_images: bool = True
+    """The form for 32x32 images, without the first strides."""
+    num_classes: int | None = None
+    """Number of classes; None for as many as the data has."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; parameters stay float32."""
+    weights: Path | None = None
+    """A safetensors file to start from; None for a random start."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("width", self.width is None or self.width > 0, "above 0")
+        self._require("dropout", self.dropout is None or 0 <= self.dropout < 1, "at least 0 and below 1")
+        self._require("drop_path", self.drop_path is None or 0 <= self.drop_path < 1, "at least 0 and below 1")
+        self._require("num_classes", self.num_classes is None or self.num_classes >= 2, "at least 2")
+
+
+@dataclass(frozen=True)
+class DataConfig(_Section):
+    """The examples.
+
+    Raises:
+        ValueError: as `ModelConfig`.
+    """
+
+    _path = "data."
+
+    name: str = "shapes"
+    """shapes, cifar10, image_folder, or tfds/NAME for another data set that TFDS has prepared."""
+    directory: Path | None = None
+    """Where the data lies; None for the usual place of this data set (image_folder has none)."""
+    image_size: int = 32
+    """Height and width in pixels that images are brought to (image_folder only)."""
+    train_examples: int | None = None
+    """Train on the first so many examples (shapes: generate so many); None for all."""
+    test_examples: int | None = None
+    """Test on the first so many examples (shapes: generate so many); None for all."""
+    workers: int = 0
+    """Processes that read examples where the data does not fit in memory; 0 reads in the main process."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name not in DATA_NAMES and not (self.name.startswith("tfds/") and self.name != "tfds/"):
+            raise ValueError(
+                f"data.name: unknown data set {self.name!r}; {nearest(self.name, (*DATA_NAMES, 'tfds/NAME'))}"
+            )
+        self._require(
+            "directory", self.name != "image_folder" or self.directory is not None, "a directory for image_folder"
+        )
+        self._require("image_size", self.image_size >= 1, "at least 1")
+        self._require("train_examples", self.train_examples is None or self.train_examples >= 1, "at least 1")
+        self._require("test_examples", self.test_examples is None or self.test_examples >= 1, "at least 1")
+        self._require("workers", self.workers >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class AugmentConfig(_Section):
+    """Random changes to training images.
+
+    Raises:
+        ValueError: as `ModelConfig`.
+    """
+
+    _path = "augment."
+
+    crop_padding: int = 4
+    """Pixels added on each side before a random crop back to size; 0 for no crop."""
+    flip: bool = True
+    """Mirror half of the images left to right."""
+    cutout: int = 0
+    """Side in pixels of a square that is blanked out; 0 for none."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that MixUp draws from; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of the Beta distribution that CutMix draws from; 0 for none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("crop_padding", "cutout", "mixup", "cutmix"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(_Section):
+    """The optimizer and its learning rate: a linear warm-up, then a cosine to 0.
+
+    Raises:
+        ValueError: as `ModelConfig`.
+    """
+
+    _path = "optimizer."
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum, or AdamW."""
+    learning_rate: float = 0.05
+    """Peak learning rate."""
+    warmup: float = 0.2
+    """Share of all steps over which the learning rate rises from 0 to its peak."""
+    momentum: float = 0.9
+    """Nesterov momentum (sgd only)."""
+    weight_decay: float = 5e-4
+    """Weight decay, of kernels only."""
+    gradient_clip: float | None = None
+    """Largest global norm of the gradient; None for no limit."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("learning_rate", self.learning_rate > 0, "above 0")
+        self._require("warmup", 0 <= self.warmup < 1, "at least 0 and below 1")
+        self._require("momentum", 0 <= self.momentum < 1, "at least 0 and below 1")
+        self._require("weight_decay", self.weight_decay >= 0, "at least 0")
+        self._require("gradient_clip", self.gradient_clip is None or self.gradient_clip > 0, "above 0")
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Section):
+    """A training run; the defaults are those of the quick start.
+
+    Raises:
+        ValueError: as `ModelConfig`.
+    """
+
+    name: str = "mobilenet_v2_shapes"
+    """Of the experiment; the run directory's name begins with it."""
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(width=0.35))
+    """The network."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The examples."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes to training images."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer and its learning rate: a linear warm-up, then a cosine to 0."""
+    epochs: int = 3
+    """Passes over the training split."""
+    batch_size: int = 32
+    """Examples in a training step, over all devices."""
+    eval_batch_size: int = 500
+    """Examples in an evaluation step, over all devices."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes."""
+    ema_decay: float | None = None
+    """Decay per step of a moving average of the weights, evaluated and saved instead of them; None for no average."""
+    seed: int = 0
+    """Of initialisation, order of examples, augmentation and dropout."""
+    checkpoint_every: int = 1
+    """Epochs between checkpoints."""
+    output: Path | None = None
+    """Run directory; None for runs/<name>-<time>."""
+    compilation_cache: bool = True
+    """Keep compiled programs in the user's cache directory, so that the next start is faster."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_directory_name = self.name.strip() not in ("", ".", "..") and not set("/\\\0") & set(self.name)
+        self._require("name", is_directory_name, "fit to name a directory (no slashes)")
+        self._require("epochs", self.epochs >= 1, "at least 1 (there is nothing to do otherwise)")
+        self._require("batch_size", self.batch_size >= 1, "at least 1")
+        self._require("eval_batch_size", self.eval_batch_size >= 1, "at least 1")
+        self._require("label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1")
+        self._require("ema_decay", self.ema_decay is None or 0 < self.ema_decay < 1, "above 0 and below 1")
+        self._require("seed", self.seed >= 0, "at least 0")
+        self._require("checkpoint_every", self.checkpoint_every >= 1, "at least 1")
+
+
+SectionT = TypeVar("SectionT", bound=_Section)
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The config as nested dictionaries of what JSON holds; paths become strings."""
+    return asdict(config, dict_factory=lambda items: {key: str(v) if isinstance(v, Path) else v for key, v in items})
+
+
+def from_dict(cls: type[SectionT], values: Mapping[str, Any]) -> SectionT:
+    """A config from what `to_dict` gave. Missing keys take their defaults.
+
+    Args:
+        cls: `TrainConfig`, or the class of one of its parts.
+        values: nested as `cls` is.
+
+    Raises:
+        ValueError: for an unknown key, with the nearest field, or for an impossible value or one of a wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{cls._path.rstrip('.') or 'a config'} must be a mapping of fields, not {values!r}")
+    annotations = _annotations(cls)
+    arguments = {}
+    for key, value in values.items():
+        if key not in annotations:
+            raise ValueError(f"unknown field {cls._path + str(key)!r}; {nearest(str(key), annotations, cls._path)}")
+        annotation = annotations[key]
+        if isinstance(annotation, type) and issubclass(annotation, _Section):
+            value = from_dict(annotation, value)
+        elif isinstance(value, str) and Path in get_args(annotation):
+            value = Path(value)
+        arguments[key] = value
+    return cls(**arguments)
+
+
+def flatten(config: TrainConfig) -> dict[str, Any]:
+    """Dotted field -> value, such as `"optimizer.learning_rate"` -> 0.1."""
+
+    def leaves(section: Any, path: str) -> Iterable[tuple[str, Any]]:
+        for name in _annotations(type(section)):
+            value = getattr(section, name)
+            if isinstance(value, _Section):
+                yield from leaves(value, f"{path}{name}.")
+            else:
+                yield path + name, value
+
+    return dict(leaves(config, ""))
+
+
+def differences(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Dotted field -> its values in `a` and in `b`, for the fields in which they differ."""
+    flat_a, flat_b = flatten(a), flatten(b)
+    return {path: (flat_a[path], flat_b[path]) for path in flat_a if flat_a[path] != flat_b[path]}
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {f.name: hints[f.name] for f in fields(cls)}
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    if get_origin(annotation) is UnionType:
+        return any(_fits(value, option) for option in get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return value in get_args(annotation)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, annotation)
+
+
+def _describe(annotation: Any) -> str:
+    if get_origin(annotation) is UnionType:
+        return " or ".join(map(_describe, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(repr, get_args(annotation)))
+    names = {int: "an integer", float: "a finite number", bool: "True or False", str: "a string", NoneType: "None"}
+    return names.get(annotation, f"of type {annotation.__name__}")

@@ -1,0 +1,68 @@
+"""What changes during training: everything that a checkpoint must hold, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EpochSums:
+    """Sums over the training examples of the epoch so far.
+
+    Attributes:
+        loss: float32 scalar, sum of the loss over examples.
+        correct: int32 scalar, examples classified rightly.
+        examples: int32 scalar.
+    """
+
+    loss: jax.Array
+    correct: jax.Array
+    examples: jax.Array
+
+    @property
+    def mean_loss(self) -> float:
+        return float(self.loss) / int(self.examples)
+
+    @property
+    def accuracy(self) -> float:
+        return int(self.correct) / int(self.examples)
+
+    @classmethod
+    def zeros(cls) -> EpochSums:
+        return cls(jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """The state of a training run, a pytree of arrays.
+
+    There is no random key in it: whatever is random at a step derives from the run's seed and `step`.
+
+    Attributes:
+        step: int32 scalar, how many steps were made.
+        params: the model's parameters (an `nnx.State`).
+        batch_stats: the rest of its state that training changes, such as running means (an `nnx.State`).
+        optimizer: Optax's state.
+        average: exponential moving averages of (params, batch_stats), or None without.
+        sums: of the epoch so far.
+        first_bad_step: int32 scalar, the first step whose loss was not finite, or -1.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    optimizer: Any
+    average: tuple[Any, Any] | None
+    sums: EpochSums
+    first_bad_step: jax.Array
+
+    @property
+    def evaluated(self) -> tuple[Any, Any]:
+        """The (params, batch_stats) that are tested and saved: the averages where they are kept."""
+        return (self.params, self.batch_stats) if self.average is None else self.average

@@ -1,0 +1,183 @@
+"""The training step as a pure function, and the compiled loops around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from zoo.data import augment
+from zoo.data.dataset import Dataset
+from zoo.training.config import TrainConfig
+from zoo.training.state import EpochSums, TrainState
+
+_ORDER, _AUGMENTATION = 0, 1  # streams of the run's seed
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """The pure functions of a training run; the state goes in and comes out.
+
+    `nnx.split` takes the model apart once, in `create`. From then on everything is plain JAX: the module graph is
+    put together again only while a function is traced.
+
+    Attributes:
+        config: of the run.
+        num_classes: how many classes the model tells apart.
+        steps_per_epoch: whole batches in the training set.
+        mean, std: with which images are normalised.
+        optimizer: Optax's transformation.
+        train_graph, eval_graph: the model's structure in the two modes.
+        random_state: the model's own random keys; they stay, each step folds its number in.
+    """
+
+    config: TrainConfig
+    num_classes: int
+    steps_per_epoch: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    optimizer: optax.GradientTransformation
+    train_graph: Any
+    eval_graph: Any
+    random_state: Any
+
+    @classmethod
+    def create(
+        cls, config: TrainConfig, model: nnx.Module, dataset: Dataset, optimizer: optax.GradientTransformation
+    ) -> tuple[Trainer, TrainState]:
+        """Takes a model apart and gives the functions that train it, and the state they start from."""
+        model.train()
+        train_graph, params, random_state, batch_stats = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        model.eval()
+        eval_graph = nnx.split(model)[0]
+        trainer = cls(
+            config=config,
+            num_classes=len(dataset.class_names),
+            steps_per_epoch=len(dataset.train) // config.batch_size,
+            mean=dataset.mean,
+            std=dataset.std,
+            optimizer=optimizer,
+            train_graph=train_graph,
+            eval_graph=eval_graph,
+            random_state=random_state,
+        )
+        state = TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=batch_stats,
+            optimizer=optimizer.init(params),
+            average=None if config.ema_decay is None else jax.tree.map(jnp.copy, (params, batch_stats)),
+            sums=EpochSums.zeros(),
+            first_bad_step=jnp.full((), -1, jnp.int32),
+        )
+        return trainer, state
+
+    def train_chunk(self, state: TrainState, images: jax.Array, labels: jax.Array, num_steps: jax.Array) -> TrainState:
+        """Makes `num_steps` steps, within one epoch, on a training set that lies on the device.
+
+        The number of steps is not static: one compiled program serves chunks of any length.
+
+        Args:
+            state: to start from.
+            images: the whole training set, uint8, shape (N, H, W, 3).
+            labels: int32, shape (N,).
+            num_steps: int32 scalar.
+        """
+        batch_size = self.config.batch_size
+        order_key = jax.random.fold_in(self._key(_ORDER), state.step // self.steps_per_epoch)
+        order = jax.random.permutation(order_key, len(images))
+
+        def one_step(_: jax.Array, state: TrainState) -> TrainState:
+            first = state.step % self.steps_per_epoch * batch_size
+            chosen = jax.lax.dynamic_slice(order, (first,), (batch_size,))
+            return self.train_step(state, images[chosen], labels[chosen])
+
+        return jax.lax.fori_loop(0, num_steps, one_step, state)
+
+    def train_step(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
+        """One step on one batch: images uint8 (B, H, W, 3), labels int32 (B,)."""
+        inputs, targets = self._augment(state.step, images, labels)
+        random_state = _fold_step(self.random_state, state.step)
+
+        def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            model = nnx.merge(self.train_graph, params, random_state, state.batch_stats, copy=True)
+            logits = model(inputs)
+            _, _, batch_stats = nnx.state(model, nnx.Param, nnx.RngState, ...)
+            return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
+
+        (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return replace(
+            state,
+            step=state.step + 1,
+            params=params,
+            batch_stats=batch_stats,
+            optimizer=optimizer,
+            average=self._averaged(state, params, batch_stats),
+            sums=self._summed(state, loss, logits, labels),
+            first_bad_step=jnp.where(
+                (state.first_bad_step < 0) & ~jnp.isfinite(loss), state.step, state.first_bad_step
+            ),
+        )
+
+    def predict(self, state: TrainState, images: jax.Array) -> jax.Array:
+        """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
+        model = nnx.merge(self.eval_graph, state.evaluated[0], self.random_state, state.evaluated[1])
+        return model(augment.normalize(images, self.mean, self.std))
+
+    def predict_chunks(self, state: TrainState, images: jax.Array) -> jax.Array:
+        """`predict` for (chunks, batch, H, W, 3), chunk after chunk in one dispatch: (chunks, batch, classes)."""
+        return jax.lax.map(partial(self.predict, state), images)
+
+    def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        config = self.config.augment
+        crop_key, flip_key, cutout_key, mixup_key, cutmix_key = jax.random.split(
+            jax.random.fold_in(self._key(_AUGMENTATION), step), 5
+        )
+        if config.crop_padding:
+            images = augment.random_crop(crop_key, images, config.crop_padding)
+        if config.flip:
+            images = augment.random_flip(flip_key, images)
+        inputs = augment.normalize(images, self.mean, self.std)
+        if config.cutout:
+            inputs = augment.cutout(cutout_key, inputs, config.cutout)
+        targets = optax.smooth_labels(jax.nn.one_hot(labels, self.num_classes), self.config.label_smoothing)
+        if config.mixup:
+            inputs, targets = augment.mixup(mixup_key, inputs, targets, config.mixup)
+        if config.cutmix:
+            inputs, targets = augment.cutmix(cutmix_key, inputs, targets, config.cutmix)
+        return inputs, targets
+
+    def _averaged(self, state: TrainState, params: Any, batch_stats: Any) -> tuple[Any, Any] | None:
+        if state.average is None or self.config.ema_decay is None:
+            return None
+        # A low decay at first, so that the average does not remember the random initialisation.
+        decay = jnp.minimum(self.config.ema_decay, (1 + state.step) / (10 + state.step))
+        return optax.incremental_update((params, batch_stats), state.average, 1 - decay)
+
+    def _summed(self, state: TrainState, loss: jax.Array, logits: jax.Array, labels: jax.Array) -> EpochSums:
+        starts_epoch = state.step % self.steps_per_epoch == 0
+        before = jax.tree.map(lambda total: jnp.where(starts_epoch, jnp.zeros_like(total), total), state.sums)
+        return EpochSums(
+            loss=before.loss + loss * len(labels),
+            correct=before.correct + (logits.argmax(-1) == labels).sum(dtype=jnp.int32),
+            examples=before.examples + len(labels),
+        )
+
+    def _key(self, stream: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.key(self.config.seed), stream)
+
+
+def _fold_step(random_state: Any, step: jax.Array) -> Any:
+    """The model's random keys for one step; every layer has its own, so masks differ between layers and steps."""
+
+    def fold(leaf: jax.Array) -> jax.Array:
+        return jax.random.fold_in(leaf, step) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+    return jax.tree.map(fold, random_state)
