@@ -89,7 +89,8 @@ def create_model(
     for option in options:
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; {nearest(option, known)}")
-    model = entry.architecture(rngs=rngs or nnx.Rngs(0), **(entry.options | options))
+    architecture: Any = entry.architecture  # whose options each class names for itself
+    model = architecture(rngs=rngs or nnx.Rngs(0), **(entry.options | options))
     if weights is not None:
         from zoo.weights.safetensors import load_weights
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.training.config import ModelConfig, TrainConfig
-from zoo.training.results import model_options
-from zoo.training.results import test_metrics as measure
+from zoo.training.results import measure, model_options
 
 
 def test_known_answers():

@@ -51,15 +51,19 @@ def _count(jaxpr: Jaxpr) -> int:
 
 
 def _convolution_macs(equation: JaxprEqn) -> int:
-    kernel, output = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
+    kernel, output = _shape(equation.invars[1]), _shape(equation.outvars[0])
     out_channels = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
     return math.prod(output) * math.prod(kernel) // out_channels
 
 
 def _product_macs(equation: JaxprEqn) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
-    left, output = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    left, output = _shape(equation.invars[0]), _shape(equation.outvars[0])
     return math.prod(output) * math.prod(left[axis] for axis in contracted)
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape
 
 
 def _inner_jaxprs(values: Any) -> Iterator[Jaxpr]:

@@ -40,7 +40,11 @@ class BatchNorm(nnx.BatchNorm):
     ) -> None:
         super().__init__(channels, momentum=momentum, epsilon=epsilon, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
-    def __call__(self, x: jax.Array, use_running_average: bool | None = None) -> jax.Array:
+    def __call__(  # type: ignore[override]  # takes no mask
+        self, x: jax.Array, use_running_average: bool | None = None
+    ) -> jax.Array:
+        assert self.scale is not None
+        assert self.bias is not None
         if use_running_average is None:
             use_running_average = self.use_running_average
         x = x.astype(self.dtype or x.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -77,7 +78,8 @@ class MobileNetV2(ImageClassifier):
         rngs: nnx.Rngs,
     ) -> None:
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        unit, block = partial(ConvNormAct, **shared), partial(InvertedResidual, **shared)
+        unit: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
+        block: Callable[..., InvertedResidual] = partial(InvertedResidual, **shared)
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = scale_channels(32, width)

@@ -20,7 +20,7 @@ from zoo.training.console import Display
 from zoo.training.feed import Evaluator, Feed, ResidentFeed, StreamFeed
 from zoo.training.metrics import EpochMetrics, MetricsLog
 from zoo.training.optimizer import make_optimizer, make_schedule
-from zoo.training.results import model_options, test_metrics, write_results
+from zoo.training.results import measure, model_options, write_results
 from zoo.training.run_directory import RunDirectory
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainState
@@ -105,7 +105,7 @@ def train(config: TrainConfig, run: RunDirectory) -> Result:
                         learning_rate=float(schedule(step - 1)),
                         train_loss=state.sums.mean_loss,
                         train_accuracy=state.sums.accuracy,
-                        **test_metrics(*evaluate(state)),
+                        **measure(*evaluate(state)),
                         images_per_second=speed * config.batch_size,
                         seconds=seconds,
                     )

@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tensorboardX import SummaryWriter
 
@@ -122,8 +123,10 @@ def read(directory: Path) -> list[EpochMetrics]:
     history = []
     for number, line in enumerate(lines, start=1):
         try:
-            values = json.loads(line)
-            history.append(EpochMetrics(**{key: math.nan if value is None else value for key, value in values.items()}))
+            values: dict[str, Any] = {
+                key: math.nan if value is None else value for key, value in json.loads(line).items()
+            }
+            history.append(EpochMetrics(**values))
         except (json.JSONDecodeError, AttributeError, TypeError) as error:
             if number == len(lines) and not line.endswith("\n"):
                 break

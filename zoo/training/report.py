@@ -76,6 +76,7 @@ def write_report(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities):
         raise ValueError(
@@ -90,13 +91,12 @@ def write_report(
         f"{names[labels[i]]}\n→ {names[predictions[i]]} {probabilities[i, predictions[i]]:.2f}" for i in mistakes
     ]
 
-    figure = Figure(figsize=(16, 11), layout="constrained")
+    figure = Figure(figsize=(16, 11), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     accuracy = f"test accuracy {np.mean(predictions == labels):.2%} of {len(labels)} images\n" if len(labels) else ""
     figure.suptitle(f"{title}\n{accuracy}", fontsize=16)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2])
-    matrix, grid = bottom.subfigures(1, 2, width_ratios=[1, 1.2])
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False)[:, 0]
+    matrix, grid = bottom.subfigures(1, 2, width_ratios=[1, 1.2], squeeze=False)[0]
     _draw_curves(top, history)
     _draw_confusion(matrix.subplots(), confusion_matrix(labels, predictions, classes), names)
     if len(mistakes):

@@ -20,14 +20,14 @@ from zoo.training.step import Trainer
 from zoo.weights.safetensors import save_weights
 
 
-class TestMetrics(TypedDict):
+class Evaluation(TypedDict):
     """Loss and accuracy on the test set."""
 
     test_loss: float
     test_accuracy: float
 
 
-def test_metrics(logits: np.ndarray, labels: np.ndarray) -> TestMetrics:
+def measure(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     """Mean cross-entropy and accuracy of logits (N, classes) for labels (N,)."""
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
     return {"test_loss": float(loss), "test_accuracy": float(np.mean(logits.argmax(-1) == labels))}
@@ -71,14 +71,14 @@ def write_results(
     config = trainer.config
     params, batch_stats = state.evaluated
     model = nnx.merge(trainer.eval_graph, params, trainer.random_state, batch_stats)
-    metadata = {
+    description = {
         "model": config.model.name,
-        "options": json.dumps(model_options(config, dataset)),
-        "class_names": json.dumps(dataset.class_names),
-        "mean": json.dumps(dataset.mean),
-        "std": json.dumps(dataset.std),
+        "options": model_options(config, dataset),
+        "class_names": dataset.class_names,
+        "mean": dataset.mean,
+        "std": dataset.std,
     }
-    save_weights(model, run.weights, metadata)
+    save_weights(model, run.weights, {"zoo": json.dumps(description)})
     write_report(
         run.report,
         metrics.read(run.root),

@@ -52,7 +52,8 @@ class Trainer:
     ) -> tuple[Trainer, TrainState]:
         """Takes a model apart and gives the functions that train it, and the state they start from."""
         model.train()
-        train_graph, params, random_state, batch_stats = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        train_graph, *states = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        params, random_state, batch_stats = states
         model.eval()
         eval_graph = nnx.split(model)[0]
         trainer = cls(

@@ -1,0 +1,115 @@
+"""Runs that are killed, stopped or poisoned, as real processes: what is left, and how they go on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ARGUMENTS = [
+    *("--model.name", "tiny", "--model.width", "None"),
+    *("--data.train-examples", "96", "--batch-size", "8", "--epochs", "3"),  # 12 steps an epoch
+    *("--data.test-examples", "40", "--ema-decay", "0.9", "--augment.cutout", "6", "--no-compilation-cache"),
+]
+LAST_STEP = 36
+
+
+def train(place: str, step: int, *arguments: str) -> subprocess.CompletedProcess:
+    script = Path(__file__).with_name("tiny_train.py")
+    command = [sys.executable, str(script), place, str(step), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def start(place: str, step: int, run: Path) -> subprocess.CompletedProcess:
+    return train(place, step, *ARGUMENTS, "--output", str(run))
+
+
+def resume(run: Path) -> subprocess.CompletedProcess:
+    return train("nowhere", 0, "--resume", str(run))
+
+
+def figures(run: Path) -> list[dict]:
+    """The metrics, without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in lines]
+
+
+def checkpoints(run: Path) -> list[int]:
+    return sorted(int(path.name) for path in (run / "checkpoints").iterdir() if path.name.isdigit())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    ended = start("nowhere", 0, run)
+    assert ended.returncode == 0, ended.stderr
+    return run
+
+
+@pytest.mark.parametrize(
+    ("place", "step", "left"),
+    [
+        ("training", 5, []),
+        ("training", 17, [12]),
+        ("before-checkpoint", 24, [12]),
+        ("in-checkpoint", 24, [12]),
+    ],
+)
+def test_a_killed_run_ends_with_the_same_bits(place, step, left, uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    assert start(place, step, run).returncode == -signal.SIGKILL
+    assert checkpoints(run) == left
+    ended = resume(run)
+    assert ended.returncode == 0, ended.stderr
+    assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
+    assert figures(run) == figures(uninterrupted)
+    assert figures(run)[-1]["step"] == LAST_STEP
+
+
+def test_sigterm_saves_in_mid_epoch_and_says_how_to_go_on(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    stopped = start("signal", 15, run)
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert f"train.py --resume {run}" in stopped.stdout
+    assert checkpoints(run)[-1] == 15
+    assert not (run / "weights.safetensors").exists()
+    assert resume(run).returncode == 0
+    assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
+    assert figures(run) == figures(uninterrupted)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    stopped = start("poison", 15, run)
+    assert stopped.returncode == 1
+    assert "the loss is not finite at step 15" in stopped.stderr
+    assert len(stopped.stderr.splitlines()) == 1
+    assert checkpoints(run) == [12]
+    assert [line["step"] for line in figures(run)] == [12]
+
+
+def test_a_finished_run_has_all_its_files_and_resumes_to_the_same(uninterrupted):
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert {"config.json", "environment.json", "metrics.jsonl", "report.png", "weights.safetensors"} <= names
+    assert any((uninterrupted / "tensorboard").iterdir())
+    before = (uninterrupted / "weights.safetensors").read_bytes()
+    assert resume(uninterrupted).returncode == 0
+    assert (uninterrupted / "weights.safetensors").read_bytes() == before
+
+
+def test_a_config_that_does_not_fit_is_refused_in_one_line(uninterrupted):
+    refused = train("nowhere", 0, "--resume", str(uninterrupted), "--batch-size", "16")
+    assert refused.returncode == 2
+    assert "batch_size (was 8, now 16)" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_an_occupied_output_is_refused_in_one_line(uninterrupted):
+    refused = start("nowhere", 0, uninterrupted)
+    assert refused.returncode == 2
+    assert "holds a run already" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1

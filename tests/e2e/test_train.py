@@ -1,0 +1,47 @@
+"""`train.py` itself, with the model of the quick start: what it writes serves an importer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import zoo
+from zoo.data import shapes
+from zoo.data.augment import normalize
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+
+
+def test_the_weights_of_a_run_load_back_to_its_test_accuracy(tmp_path):
+    run = tmp_path / "run"
+    sizes = "--data.train-examples 64 --data.test-examples 100 --epochs 1 --no-compilation-cache"
+    ended = subprocess.run(
+        [sys.executable, str(TRAIN), *sizes.split(), "--output", str(run)], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "\x1b" not in ended.stdout
+    for path in ("report.png", "weights.safetensors", "metrics.jsonl"):
+        assert str(run / path) in ended.stdout
+
+    model = zoo.create_model(
+        "mobilenet_v2", num_classes=10, small_images=True, width=0.35, weights=run / "weights.safetensors"
+    )
+    model.eval()
+    data = shapes.load(64, 100)
+    logits = model(normalize(data.test.images, data.mean, data.std))
+    metrics = json.loads((run / "metrics.jsonl").read_text())
+    assert metrics["test_accuracy"] == np.mean(np.asarray(logits).argmax(-1) == data.test.labels)
+
+
+def test_a_wrong_option_stops_with_status_2_and_one_line(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, str(TRAIN), "--optimizer.learning-rte", "1"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "unknown option --optimizer.learning-rte; nearest: --optimizer.learning-rate" in ended.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,81 @@
+"""`train.py` with a tiny model, that dies where it is told to: `tiny_train.py PLACE STEP [arguments of train.py]`.
+
+PLACE is `nowhere`; `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint` to be killed with SIGKILL there
+once STEP is reached; `poison` to get NaN weights; or `signal` to send itself SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from zoo.blocks import ConvNormAct, DropPath
+from zoo.models.classifier import ImageClassifier, global_average_pool
+from zoo.registry import ModelInfo, register
+from zoo.training import feed
+from zoo.training.checkpoint import Checkpoints
+from zoo.training.main import main
+
+
+class Tiny(ImageClassifier):
+    """One convolution, with batch statistics and two kinds of dropping."""
+
+    def __init__(self, num_classes, *, small_images, dtype, rngs):
+        self.stem = ConvNormAct(3, 16, stride=4, dtype=dtype, rngs=rngs)
+        self.drop_path = DropPath(0.2, rngs=rngs)
+        self._init_head(16, num_classes, dropout=0.2, dtype=dtype, param_dtype=jnp.float32, rngs=rngs)
+
+    def embed(self, x):
+        return global_average_pool(self.drop_path(self.stem(x)))
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(place: str, step: int) -> None:
+    advance, save = feed.ResidentFeed.advance, Checkpoints.save
+
+    def armed_advance(self, state, num_steps):
+        num_steps = min(num_steps, 3)  # several dispatches an epoch
+        state = advance(self, state, num_steps)
+        if int(state.step) >= step:
+            if place == "training":
+                die()
+            if place == "signal":
+                signal.raise_signal(signal.SIGTERM)
+            if place == "poison":
+                state = replace(state, params=jax.tree.map(lambda leaf: leaf * jnp.nan, state.params))
+        return state
+
+    def watch(checkpoints: Path) -> None:
+        while True:
+            if any("tmp" in entry.name for entry in os.scandir(checkpoints)):
+                die()
+            time.sleep(1e-4)
+
+    def armed_save(self, at, state):
+        if at >= step and place == "before-checkpoint":
+            die()
+        if at >= step and place == "in-checkpoint":
+            threading.Thread(target=watch, args=(self._manager.directory,), daemon=True).start()
+        save(self, at, state)
+        self._manager.wait_until_finished()  # so that it is known what a later death leaves
+
+    feed.ResidentFeed.advance = armed_advance
+    Checkpoints.save = armed_save
+
+
+if __name__ == "__main__":
+    register("tiny", Tiny, ModelInfo("", 32, 0, 0))
+    if sys.argv[1] != "nowhere":
+        arm(sys.argv[1], int(sys.argv[2]))
+    sys.exit(main(sys.argv[3:]))
