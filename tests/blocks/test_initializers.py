@@ -9,10 +9,10 @@ import numpy as np
 from zoo.blocks.initializers import he_normal
 
 
-def test_variance_is_2_over_fan_in():
+def test_variance_is_2_over_fan_out():
     kernel = he_normal(jax.random.key(0), (3, 3, 64, 128))
     assert kernel.dtype == jnp.float32
-    np.testing.assert_allclose(kernel.std(), math.sqrt(2 / (9 * 64)), rtol=0.02)
+    np.testing.assert_allclose(kernel.std(), math.sqrt(2 / (9 * 128)), rtol=0.02)
     np.testing.assert_allclose(kernel.mean(), 0, atol=0.001)
 
 

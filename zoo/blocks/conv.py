@@ -28,7 +28,7 @@ class Conv(nnx.Conv):
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
-        kernel_init: initialises the kernel; He's normal (1502.01852) by default.
+        kernel_init: initialises the kernel; He's normal (`he_normal`) by default.
         rngs: gives the `params` key.
 
     Raises:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from zoo.data.dataset import ArraySplit, Dataset
@@ -87,6 +88,7 @@ def train(config: TrainConfig, run: RunDirectory) -> Result:
         feed = _make_feed(trainer, dataset, state)
         compile_seconds = time.perf_counter() - started
         evaluate = Evaluator(trainer, dataset.test, config.eval_batch_size)
+        predictions: tuple[np.ndarray, np.ndarray] | None = None
         speed = 0.0
         with (
             StopRequest() as stop,
@@ -99,13 +101,14 @@ def train(config: TrainConfig, run: RunDirectory) -> Result:
                 step = int(state.step)
                 speed = (step - first_step) / seconds
                 if step % steps_per_epoch == 0:
+                    predictions = evaluate(state)
                     metrics = EpochMetrics(
                         step=step,
                         epoch=step // steps_per_epoch,
                         learning_rate=float(schedule(step - 1)),
                         train_loss=state.sums.mean_loss,
                         train_accuracy=state.sums.accuracy,
-                        **measure(*evaluate(state)),
+                        **measure(*predictions),
                         images_per_second=speed * config.batch_size,
                         seconds=seconds,
                     )
@@ -118,7 +121,7 @@ def train(config: TrainConfig, run: RunDirectory) -> Result:
 
     finished = int(state.step) == total_steps
     if finished:
-        write_results(run, trainer, state, dataset, *evaluate(state))
+        write_results(run, trainer, state, dataset, *(predictions or evaluate(state)))
     return Result(
         step=int(state.step),
         stopped_by=None if finished else stop.signal,

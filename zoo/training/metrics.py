@@ -123,9 +123,8 @@ def read(directory: Path) -> list[EpochMetrics]:
     history = []
     for number, line in enumerate(lines, start=1):
         try:
-            values: dict[str, Any] = {
-                key: math.nan if value is None else value for key, value in json.loads(line).items()
-            }
+            values: dict[str, Any] = json.loads(line)
+            values = {name: math.nan if value is None else value for name, value in values.items()}
             history.append(EpochMetrics(**values))
         except (json.JSONDecodeError, AttributeError, TypeError) as error:
             if number == len(lines) and not line.endswith("\n"):
