@@ -1,6 +1,6 @@
 """MobileNetV2 in its 32×32 form on CIFAR-10.
 
-SGD with Nesterov momentum at batch 128, one cycle of the learning rate to 0.2, random crops and flips. Two hundred
+SGD with Nesterov momentum at batch 64, one cycle of the learning rate to 0.1, random crops and flips. Two hundred
 epochs are what public results take; `--epochs 2 --model.width 0.35` is a first look.
 
 python train.py --config configs/mobilenet_v2_cifar10.py
@@ -15,7 +15,7 @@ def get_config() -> TrainConfig:
         model=ModelConfig(name="mobilenet_v2", small_images=True),
         data=DataConfig(name="cifar10"),
         augment=AugmentConfig(crop_padding=4, flip=True),
-        optimizer=OptimizerConfig(name="sgd", learning_rate=0.2, warmup=0.3, momentum=0.9, weight_decay=5e-4),
+        optimizer=OptimizerConfig(name="sgd", learning_rate=0.1, warmup=0.2, momentum=0.9, weight_decay=5e-4),
         epochs=200,
-        batch_size=128,
+        batch_size=64,
     )

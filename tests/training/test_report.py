@@ -35,7 +35,7 @@ def test_a_report_is_a_whole_picture(epochs, classes, tmp_path):
     write_report(tmp_path / "report.png", history, labels, probabilities, images, names, title="a run")
     with Image.open(tmp_path / "report.png") as picture:
         assert picture.format == "PNG"
-        assert picture.width > 1000
+        assert picture.size == (2400, 1650)
         assert np.asarray(picture.convert("L")).std() > 10
     assert [path.name for path in tmp_path.iterdir()] == ["report.png"]
     assert set(asked) <= set(np.flatnonzero(probabilities.argmax(1) != labels))
@@ -52,3 +52,23 @@ def test_no_mistakes_need_no_images(tmp_path):
         title="x",
     )
     assert (tmp_path / "report.png").exists()
+
+
+def test_class_names_are_drawn_as_they_are_and_classes_without_a_name_get_one(tmp_path):
+    probabilities = np.eye(4)[[0, 1, 3]]  # the model knows 4 classes, the data 2
+    write_report(
+        tmp_path / "report.png",
+        [],
+        np.array([1, 1, 0]),
+        probabilities,
+        lambda indices: np.zeros((len(indices), 8, 8, 3), np.uint8),
+        ["$\\undefined$", "a_name_" * 20],  # the first would be an error if it were read as a formula
+        title="$\\undefined$",
+    )
+    assert (tmp_path / "report.png").exists()
+
+
+def test_labels_and_probabilities_must_fit(tmp_path):
+    with pytest.raises(ValueError, match=r"not \(3,\) and \(2, 2\)"):
+        write_report(tmp_path / "report.png", [], np.zeros(3, int), np.eye(2), pytest.fail, ["a", "b"], title="x")
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 _TRAIN_COLOR, _TEST_COLOR, _NEUTRAL_COLOR = "#0072b2", "#d55e00", "#555555"
-_MISTAKE_ROWS, _MISTAKE_COLUMNS = 4, 6
+_MISTAKE_ROWS, _MISTAKE_COLUMNS = 4, 5
 _MOST_NAMED_CLASSES = 20  # above that the confusion matrix is drawn without names and numbers
 _LONGEST_NAME = 16  # characters of a class name that have room
 
@@ -93,12 +93,12 @@ def write_report(
 
     figure = Figure(figsize=(16, 11), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     FigureCanvasAgg(figure)
-    accuracy = f"test accuracy {np.mean(predictions == labels):.2%} of {len(labels)} images\n" if len(labels) else ""
-    figure.suptitle(f"{title}\n{accuracy}", fontsize=16)
+    figure.suptitle(title.replace("$", r"\$"), fontsize=16)
     top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False)[:, 0]
     matrix, grid = bottom.subfigures(1, 2, width_ratios=[1, 1.2], squeeze=False)[0]
     _draw_curves(top, history)
     _draw_confusion(matrix.subplots(), confusion_matrix(labels, predictions, classes), names)
+    grid.suptitle("Most confident mistakes: true → predicted, probability", fontsize="large")
     if len(mistakes):
         _draw_mistakes(grid, images(mistakes), captions)
     else:
@@ -136,7 +136,8 @@ def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
     for axes in (loss, accuracy, learning_rate):
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        axes.set_xlim(epochs[0] - 0.5, last.epoch + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
 
@@ -144,7 +145,8 @@ def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:
 def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     drawn = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
-    axes.set_title("Confusion, % of the true class")
+    accuracy = f"; {np.trace(counts) / counts.sum():.2%} of {counts.sum()} are right" if counts.any() else ""
+    axes.set_title(f"Test set, % of the true class{accuracy}")
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if len(names) > _MOST_NAMED_CLASSES:
@@ -157,14 +159,13 @@ def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> Non
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     fontsize = 10 if len(names) <= 10 else 7
-    for true, predicted in np.argwhere(counts):
+    for true, predicted in np.argwhere(shares > 0.005):
         share = shares[true, predicted]
         color = "white" if share > 0.5 else "black"
         axes.text(predicted, true, f"{100 * share:.0f}", color=color, ha="center", va="center", fontsize=fontsize)
 
 
 def _draw_mistakes(figure: SubFigure, images: np.ndarray, captions: Sequence[str]) -> None:
-    figure.suptitle("Most confident mistakes: true → predicted, probability", fontsize="large")
     grid = figure.subplots(_MISTAKE_ROWS, _MISTAKE_COLUMNS).ravel()
     for axes in grid:
         axes.set_axis_off()
