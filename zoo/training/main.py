@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Stopped by {result.stopped_by.name} at step {result.step}. Go on with:")
         print(f"  python train.py --resume {run.root}")
         return 128 + result.stopped_by
-    last = metrics.read(run.root)[-1]
+    history = metrics.read(run.root)
+    last = history[-1]
     summary(
         [
             ("test accuracy", f"{last.test_accuracy:.2%}"),
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("epochs", f"{last.epoch}"),
             ("steps", f"{last.step}"),
             ("training speed", f"{last.images_per_second:.0f} images/s in the last epoch"),
-            ("training time", f"{sum(epoch.seconds for epoch in metrics.read(run.root)):.0f} s"),
+            ("training time", f"{sum(epoch.seconds for epoch in history):.0f} s"),
             ("compilation", f"{result.compile_seconds:.0f} s"),
             ("model", f"{config.model.name}, {result.parameters:,} parameters"),
         ],
