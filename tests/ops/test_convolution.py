@@ -41,11 +41,11 @@ def assert_agree(ours, theirs, tolerance):
 
 @st.composite
 def convolutions(draw):
-    """Shapes and options of depthwise, grouped and pointwise convolutions."""
+    """Shapes and options of depthwise, grouped, pointwise and dense convolutions."""
     groups, in_width, multiplier = draw(
         st.sampled_from([(6, 1, 1), (6, 1, 2), (4, 2, 1), (2, 3, 2), (18, 1, 1), (6, 4, 1), (1, 5, 3)])
     )
-    kernel_size = draw(st.integers(1, 5)) if groups > 1 else 1
+    kernel_size = draw(st.integers(1, 7))
     stride, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     sides = st.integers(0, 3)
     padding = draw(
@@ -82,6 +82,8 @@ CASES = {
     "depthwise stride 2": ((2, 9, 9, 8), (3, 3, 1, 16), DEPTHWISE | {"window_strides": (2, 2)}),
     "grouped": ((2, 9, 9, 8), (3, 3, 4, 8), DEPTHWISE | {"feature_group_count": 2}),
     "pointwise": ((2, 9, 9, 8), (1, 1, 8, 4), DEPTHWISE | {"feature_group_count": 1}),
+    "dense": ((16, 9, 9, 8), (3, 3, 8, 4), DEPTHWISE | {"feature_group_count": 1}),
+    "dense stride 2": ((2, 9, 9, 8), (3, 3, 8, 4), {"window_strides": (2, 2), "padding": "SAME"}),
 }
 
 

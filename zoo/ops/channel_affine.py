@@ -23,9 +23,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from zoo.ops.parts import sum_over_parts
 from zoo.ops.placement import is_placed_by_hand
-
-_CHUNKS = 8
 
 _affine = Primitive("zoo_channel_affine")
 _sums = Primitive("zoo_channel_sums")
@@ -70,16 +69,7 @@ def _compute_sums(x: jax.Array, y: jax.Array) -> list[jax.Array]:
 
 
 def _compute_sums_on_cpu(x: jax.Array, y: jax.Array) -> list[jax.Array]:
-    if x.ndim != 4 or len(x) % _CHUNKS:
-        return _reduce_together(x, y)
-    size = len(x) // _CHUNKS
-
-    def add_chunk(index: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
-        chunk = [lax.dynamic_slice_in_dim(array, index * size, size) for array in (x, y)]
-        return [before + more for before, more in zip(sums, _reduce_together(*chunk), strict=True)]
-
-    zeros = jnp.zeros(x.shape[-1], _sum_dtype(x))
-    return lax.fori_loop(0, _CHUNKS, add_chunk, [zeros, zeros])
+    return sum_over_parts(_reduce_together, x, y)
 
 
 def _reduce_together(x: jax.Array, y: jax.Array) -> list[jax.Array]:

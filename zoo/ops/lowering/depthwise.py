@@ -3,8 +3,7 @@
 With one kernel per channel, `y[o] = Σ_t w[t] · x[o·s + t·d - p]` is a handful of multiply-adds per pixel on whole
 channel vectors, which XLA fuses into one loop. Its gradients are of the same kind:
 
-- input: `x[u]` meets tap `t` at `o = (u + p - t·d) / s` where that is whole. The pixels `u ≡ a (mod s)` meet the
-  same taps, so each of the s² phases is a small shifted sum at stride 1, and the phases interleave to the result.
+- input: for each of the s² phases (`zoo.ops.lowering.phases`) a shifted sum of dy with some of the taps.
 - kernel: `dw[t] = Σ_o x[o·s + t·d - p] · dy[o]`. XLA:CPU writes a product to memory before it sums it, but not in
   a reduction of several operands at once: that is one loop over x and dy for all taps. It sums over space only, or
   on small maps over rows only, so that channels stay the innermost, vectorised axis of a result that still has
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from zoo.ops.lowering.geometry import ConvGeometry
+from zoo.ops.lowering.phases import Tap, interleave, phase_taps
 
 _SMALL_MAP = 8  # pixels a side
 
@@ -34,16 +34,14 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Arra
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    (height, width), (stride_h, stride_w) = geometry.input_size, geometry.strides
-    rows, columns = -(-height // stride_h), -(-width // stride_w)
-    vertical = [_phase_taps(geometry, 0, phase) for phase in range(stride_h)]
-    horizontal = [_phase_taps(geometry, 1, phase) for phase in range(stride_w)]
+    rows, columns = geometry.phase_size
+    vertical, horizontal = phase_taps(geometry, 0), phase_taps(geometry, 1)
     top, bottom = _reach(vertical, rows, dy.shape[1])
     left, right = _reach(horizontal, columns, dy.shape[2])
     padded = _pad(_widen(dy), ((top, bottom), (left, right)))
     taps = _widen(kernel)[:, :, 0]
 
-    def phase_sum(row_taps: list[tuple[int, int]], column_taps: list[tuple[int, int]]) -> jax.Array:
+    def phase_sum(row_taps: list[Tap], column_taps: list[Tap]) -> jax.Array:
         total = jnp.zeros((dy.shape[0], rows, columns, dy.shape[3]), padded.dtype)
         for i, row in row_taps:
             for j, column in column_taps:
@@ -52,9 +50,7 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> 
                 total += lax.slice(padded, start, stop) * taps[i, j]
         return total
 
-    phases = [jnp.stack([phase_sum(r, c) for c in horizontal], axis=3) for r in vertical]
-    interleaved = jnp.stack(phases, axis=2).reshape(dy.shape[0], rows * stride_h, columns * stride_w, dy.shape[3])
-    dx = interleaved[:, :height, :width]
+    dx = interleave([[phase_sum(r, c) for c in horizontal] for r in vertical], geometry.input_size)
     multiplier = geometry.out_channels // geometry.in_channels
     if multiplier > 1:
         dx = dx.reshape(*dx.shape[:3], geometry.in_channels, multiplier).sum(-1)
@@ -104,14 +100,7 @@ def _shifted(padded: jax.Array, i: int, j: int, geometry: ConvGeometry) -> jax.A
     return lax.slice(padded, (0, top, left, 0), stop, (1, stride_h, stride_w, 1))
 
 
-def _phase_taps(geometry: ConvGeometry, axis: int, phase: int) -> list[tuple[int, int]]:
-    """(tap, offset) of the taps that meet the pixels u = stride·q + phase, at the output pixels q + offset."""
-    stride, dilation = geometry.strides[axis], geometry.dilation[axis]
-    distances = [(tap, phase + geometry.padding[axis][0] - tap * dilation) for tap in range(geometry.kernel_size[axis])]
-    return [(tap, distance // stride) for tap, distance in distances if distance % stride == 0]
-
-
-def _reach(phases: list[list[tuple[int, int]]], size: int, available: int) -> tuple[int, int]:
+def _reach(phases: list[list[Tap]], size: int, available: int) -> tuple[int, int]:
     """How far the slices of all phases, of `size` pixels each, reach beyond the `available` ones on either side."""
     offsets = [offset for taps in phases for _, offset in taps] or [0]
     return max(0, -min(offsets)), max(0, max(offsets) + size - available)

@@ -48,6 +48,12 @@ class ConvGeometry:
         return height, width
 
     @property
+    def phase_size(self) -> tuple[int, int]:
+        """(H / s, W / s), rounded up: the size of one of the s² maps that the strides divide the input into."""
+        height, width = (-(-size // stride) for size, stride in zip(self.input_size, self.strides, strict=True))
+        return height, width
+
+    @property
     def is_depthwise(self) -> bool:
         """Each input channel has kernels of its own (one, or as many as the depth multiplier)."""
         return self.groups == self.in_channels

@@ -12,9 +12,8 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from zoo.ops.lowering import native, pointwise
+from zoo.ops.lowering import dense, pointwise
 from zoo.ops.lowering.geometry import ConvGeometry
 
 
@@ -38,17 +37,50 @@ def block_diagonal(kernel: jax.Array, groups: int, packed: int) -> jax.Array:
     )
 
 
+def diagonal_blocks(kernels: jax.Array, groups: int, packed: int) -> jax.Array:
+    """The transpose of `block_diagonal`: its blocks, what lies off the diagonals dropped."""
+    supers, kh, kw, in_channels, out_channels = kernels.shape
+    blocks = kernels.reshape(supers, kh, kw, packed, in_channels // packed, packed, out_channels // packed)
+    diagonal = jnp.diagonal(blocks, axis1=3, axis2=5)
+    return diagonal.transpose(1, 2, 3, 0, 5, 4).reshape(kh, kw, in_channels // packed, -1)
+
+
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    packed = super_group_size(geometry)
-    kernels = block_diagonal(kernel, geometry.groups, packed)
-    supers = len(kernels)
-    dense = replace(
-        geometry,
-        in_channels=geometry.in_channels // supers,
-        kernel_shape=(*geometry.kernel_size, geometry.in_channels // supers, geometry.out_channels // supers),
-        groups=1,
-    )
-    convolve = pointwise.forward if dense.is_pointwise else native.forward
-    # lax.split transposes to one concatenation; slicing would transpose to a full-size padded sum per super-group.
-    parts = lax.split(x, [dense.in_channels] * supers, axis=3)
-    return jnp.concatenate([convolve(part, kernels[i], dense) for i, part in enumerate(parts)], axis=-1)
+    supers = _SuperGroups(geometry)
+    parts = zip(supers.split(x), supers.kernels(kernel), strict=True)
+    return jnp.concatenate([supers.lowering.forward(*part, supers.geometry) for part in parts], axis=-1)
+
+
+def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    supers = _SuperGroups(geometry)
+    parts = zip(supers.split(dy), supers.kernels(kernel), strict=True)
+    return jnp.concatenate([supers.lowering.input_gradient(*part, supers.geometry) for part in parts], axis=-1)
+
+
+def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    supers = _SuperGroups(geometry)
+    parts = zip(supers.split(x), supers.split(dy), strict=True)
+    gradients = jnp.stack([supers.lowering.kernel_gradient(*part, supers.geometry) for part in parts])
+    return diagonal_blocks(gradients, geometry.groups, supers.packed)
+
+
+class _SuperGroups:
+    """The dense convolutions, all alike, that a grouped one is made of."""
+
+    def __init__(self, geometry: ConvGeometry) -> None:
+        self.groups, self.packed = geometry.groups, super_group_size(geometry)
+        self.count = geometry.groups // self.packed
+        in_channels, out_channels = geometry.in_channels // self.count, geometry.out_channels // self.count
+        self.geometry = replace(
+            geometry,
+            in_channels=in_channels,
+            kernel_shape=(*geometry.kernel_size, in_channels, out_channels),
+            groups=1,
+        )
+        self.lowering = pointwise if geometry.is_pointwise else dense
+
+    def split(self, x: jax.Array) -> list[jax.Array]:
+        return jnp.split(x, self.count, axis=-1)
+
+    def kernels(self, kernel: jax.Array) -> jax.Array:
+        return block_diagonal(kernel, self.groups, self.packed)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from zoo.ops.lowering import depthwise, grouped, native, pointwise
+from zoo.ops.lowering import dense, depthwise, grouped, native, pointwise
 from zoo.ops.lowering.geometry import ConvGeometry
 from zoo.ops.lowering.select import LoweringName, select
 
@@ -30,8 +30,9 @@ _MODULES: dict[LoweringName, ModuleType] = {
     "depthwise": depthwise,
     "grouped": grouped,
     "pointwise": pointwise,
+    "dense": dense,
 }
-"""A lowering is a module with `forward`, and `input_gradient` and `kernel_gradient` where autodiff's are slow."""
+"""A lowering is a module with a function of two operands and the geometry for each direction."""
 
 _TUNED_PLATFORMS = ("cpu",)
 
@@ -65,15 +66,7 @@ _DIRECTION_TO: dict[str, Direction] = {operands.result: direction for direction,
 
 
 def _compute(platform: str, a: jax.Array, b: jax.Array, *, direction: Direction, geometry: ConvGeometry) -> jax.Array:
-    module = _MODULES[select(geometry, platform)]
-    if hasattr(module, direction):
-        return getattr(module, direction)(a, b, geometry)
-    forward: Callable[..., Any] = partial(module.forward, geometry=geometry)
-    if direction == "input_gradient":
-        x = jax.ShapeDtypeStruct((a.shape[0], *geometry.input_size, geometry.in_channels), a.dtype)
-        return jax.linear_transpose(lambda x: forward(x, b), x)(a)[0]
-    kernel = jax.ShapeDtypeStruct(geometry.kernel_shape, a.dtype)
-    return jax.linear_transpose(lambda kernel: forward(a, kernel), kernel)(b)[0]
+    return getattr(_MODULES[select(geometry, platform)], direction)(a, b, geometry)
 
 
 @_convolution.def_abstract_eval

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from zoo.ops.lowering.geometry import ConvGeometry
 
-LoweringName = Literal["native", "depthwise", "grouped", "pointwise"]
+LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "dense"]
 
 _native_is_forced: ContextVar[bool] = ContextVar("native is forced", default=False)
 
@@ -24,6 +24,7 @@ RULES = (
     Rule("cpu", lambda geometry: geometry.groups > 1 and geometry.is_depthwise, "depthwise"),
     Rule("cpu", lambda geometry: geometry.groups > 1, "grouped"),
     Rule("cpu", lambda geometry: geometry.is_pointwise, "pointwise"),
+    Rule("cpu", lambda geometry: True, "dense"),
 )
 """No rule names a GPU or TPU: nothing was measured there, so they keep XLA's own convolutions."""
 

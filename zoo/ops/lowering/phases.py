@@ -1,0 +1,40 @@
+"""Which taps of a kernel reach which pixels of a strided convolution's input.
+
+`y[o] = Σ_t w[t] x[o·s + t·d - p]` reads pixel `u` with tap `t` at `o = (u + p - t·d) / s` where that is whole. The
+pixels `u = s·q + a` of one phase `a` all meet the same taps, at `o = q + offset` each, so every phase of the input
+gradient is a convolution at stride 1 with some of the taps, and the s² phases interleave to the whole.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from zoo.ops.lowering.geometry import ConvGeometry
+
+
+class Tap(NamedTuple):
+    tap: int
+    offset: int
+
+
+def phase_taps(geometry: ConvGeometry, axis: int) -> list[list[Tap]]:
+    """For every phase of a spatial axis the taps that reach it, by rising offset (falling tap)."""
+    stride, dilation, padding = geometry.strides[axis], geometry.dilation[axis], geometry.padding[axis][0]
+
+    def taps(phase: int) -> list[Tap]:
+        falling = range(geometry.kernel_size[axis] - 1, -1, -1)
+        distances = [(tap, phase + padding - tap * dilation) for tap in falling]
+        return [Tap(tap, distance // stride) for tap, distance in distances if distance % stride == 0]
+
+    return [taps(phase) for phase in range(stride)]
+
+
+def interleave(phases: list[list[jax.Array]], size: tuple[int, int]) -> jax.Array:
+    """Maps (N, H/s, W/s, C) of the phases [vertical][horizontal] as one map, cropped to (N, H, W, C)."""
+    stride_h, stride_w = len(phases), len(phases[0])
+    examples, rows, columns, channels = phases[0][0].shape
+    whole = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)
+    return whole.reshape(examples, rows * stride_h, columns * stride_w, channels)[:, : size[0], : size[1]]
