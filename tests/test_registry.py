@@ -19,6 +19,11 @@ def abstract(name: str, **options):
     return nnx.eval_shape(lambda: zoo.create_model(name, **options))
 
 
+def small(name: str) -> dict[str, bool]:
+    """The option of the 32×32 form, which nets made for CIFAR-10 do not need."""
+    return {} if zoo.model_info(name).input_size == 32 else {"small_images": True}
+
+
 def norm_parameters(model: nnx.Module) -> int:
     return sum(count_parameters(module) for _, module in nnx.iter_modules(model) if isinstance(module, nnx.BatchNorm))
 
@@ -36,22 +41,26 @@ def test_published_parameters_are_met(name):
 @every_model
 def test_published_macs_are_met(name):
     info = zoo.model_info(name)
-    assert count_macs(abstract(name), (info.input_size, info.input_size, 3)) == pytest.approx(info.macs, rel=0.01)
+    if info.macs is None:
+        pytest.skip("no figure is published")
+    macs = count_macs(abstract(name), (info.input_size, info.input_size, 3))
+    assert macs == pytest.approx(info.macs, rel=info.macs_tolerance)
 
 
 @every_model
-def test_the_small_form_ends_in_a_4x4_map(name):
-    model = abstract(name, small_images=True)
+def test_features_of_the_small_form_have_the_declared_strides(name):
+    model = abstract(name, **small(name))
     features = nnx.eval_shape(lambda model: model.features(jnp.zeros((2, 32, 32, 3))), model)
     assert list(features) == list(model.feature_strides)
     for stage, stride in model.feature_strides.items():
         assert features[stage].shape[:3] == (2, 32 // stride, 32 // stride)
-    assert list(features.values())[-1].shape[1:3] == (4, 4)
+    if zoo.model_info(name).input_size != 32:
+        assert list(features.values())[-1].shape[1:3] == (4, 4)
 
 
 @every_model
 def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
-    model = zoo.create_model(name, num_classes=7, small_images=True, dropout=0.0)
+    model = zoo.create_model(name, num_classes=7, **small(name), dropout=0.0)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((4, 32, 32, 3)), jnp.float32)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
 
@@ -74,7 +83,7 @@ def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
 
 @every_model
 def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
-    model = zoo.create_model(name, num_classes=7, small_images=True, dtype=jnp.bfloat16)
+    model = zoo.create_model(name, num_classes=7, **small(name), dtype=jnp.bfloat16)
     model.eval()
     images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)), jnp.float32)
     predict = nnx.jit(lambda model, images: model(images))

@@ -22,20 +22,24 @@ class ModelInfo:
 
     Attributes:
         paper: where it is described.
-        input_size: height and width of the images the figures are for.
-        parameters: learnable scalars with 1000 classes; an int where the exact count is known, a float where the
-            source rounds it.
-        macs: multiply-accumulates of convolutions and linear layers for one image; biases and norms not counted.
-        top1: ImageNet accuracy in per cent, or None if none is published.
+        input_size: height and width of the images the figures are for: 32 for CIFAR-10, else ImageNet.
+        parameters: learnable scalars with all classes of that data set; an int where the exact count is known, a
+            float where the source rounds it.
+        macs: multiply-accumulates of convolutions and linear layers for one image, biases and norms not counted;
+            None if not published.
+        top1: accuracy on that data set in per cent, or None if not published.
         counts_norms: whether `parameters` includes those of normalisation; TF-slim's tables leave them out.
+        macs_tolerance: how far `macs` may be from what this project counts, as a share; what is above 1 % is
+            explained where the model is registered.
     """
 
     paper: str
     input_size: int
     parameters: int | float
-    macs: float
+    macs: float | None = None
     top1: float | None = None
     counts_norms: bool = True
+    macs_tolerance: float = 0.01
 
 
 @dataclass(frozen=True)

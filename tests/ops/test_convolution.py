@@ -43,17 +43,17 @@ def assert_agree(ours, theirs, tolerance):
 def convolutions(draw):
     """Shapes and options of depthwise, grouped, pointwise and dense convolutions."""
     groups, in_width, multiplier = draw(
-        st.sampled_from([(6, 1, 1), (6, 1, 2), (4, 2, 1), (2, 3, 2), (18, 1, 1), (6, 4, 1), (1, 5, 3)])
+        st.sampled_from([(6, 1, 1), (6, 1, 2), (4, 2, 1), (2, 3, 2), (18, 1, 1), (6, 4, 1), (1, 5, 3), (1, 1, 4)])
     )
     kernel_size = draw(st.integers(1, 7))
-    stride, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    stride, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 4))
     sides = st.integers(0, 3)
     padding = draw(
         st.one_of(st.sampled_from(["SAME", "VALID"]), st.tuples(st.tuples(sides, sides), st.tuples(sides, sides)))
     )
     size = st.integers(1, 12)
     channels = groups * in_width
-    x_shape = (draw(st.integers(0, 3)), draw(size), draw(size), channels)
+    x_shape = (draw(st.sampled_from([0, 1, 2, 3, 16])), draw(size), draw(size), channels)
     kernel_shape = (kernel_size, draw(st.integers(1, kernel_size)), in_width, channels * multiplier)
     options = {
         "window_strides": (stride, draw(st.integers(1, 3))),
@@ -76,6 +76,21 @@ def test_value_and_both_gradients_agree_in_float64(case):
         assert_agree(ours, theirs, 1e-10)
 
 
+@given(convolutions())
+def test_dilated_inputs_agree_in_float64(case):
+    """The transposed convolution: strides of the output instead of the input."""
+    x_shape, kernel_shape, options = case
+    padding = options["padding"] if not isinstance(options["padding"], str) else ((2, 1), (0, 1))
+    options |= {"window_strides": (1, 1), "lhs_dilation": options["window_strides"], "padding": padding}
+    with jax.enable_x64(True):
+        x, kernel = arrays(x_shape, kernel_shape)
+        ours, theirs = (
+            jax.jit(jax.value_and_grad(objective(convolution, **options), (0, 1)))(x, kernel)
+            for convolution in (ops.conv_general_dilated, lax.conv_general_dilated)
+        )
+        assert_agree(ours, theirs, 1e-10)
+
+
 DEPTHWISE = {"window_strides": (1, 1), "padding": "SAME", "feature_group_count": 8}
 CASES = {
     "depthwise": ((2, 9, 9, 8), (3, 3, 1, 8), DEPTHWISE),
@@ -83,8 +98,10 @@ CASES = {
     "grouped": ((2, 9, 9, 8), (3, 3, 4, 8), DEPTHWISE | {"feature_group_count": 2}),
     "pointwise": ((2, 9, 9, 8), (1, 1, 8, 4), DEPTHWISE | {"feature_group_count": 1}),
     "dense": ((16, 9, 9, 8), (3, 3, 8, 4), DEPTHWISE | {"feature_group_count": 1}),
+    "transposed": ((2, 5, 5, 8), (3, 3, 8, 4), {"window_strides": (1, 1), "padding": ((1, 2), (1, 2)),
+                                                "lhs_dilation": (2, 2)}),
     "dense stride 2": ((2, 9, 9, 8), (3, 3, 8, 4), {"window_strides": (2, 2), "padding": "SAME"}),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
@@ -180,11 +197,11 @@ def test_forcing_anything_else_is_refused():
         ((1, 8, 4), (3, 1, 4), {"window_strides": (1,), "padding": ((1, 1),), "feature_group_count": 4,
                                 "dimension_numbers": ("NHC", "HIO", "NHC")}),
         ((1, 4, 5, 5), (4, 1, 3, 3), {"window_strides": (1, 1), "feature_group_count": 4}),
-        ((1, 5, 5, 4), (3, 3, 1, 4), {"window_strides": (1, 1), "lhs_dilation": (2, 2), "dimension_numbers": NHWC,
+        ((1, 5, 5, 4), (3, 3, 1, 4), {"window_strides": (2, 2), "lhs_dilation": (2, 2), "dimension_numbers": NHWC,
                                       "feature_group_count": 4}),
         ((4, 5, 5, 2), (3, 3, 2, 4), {"window_strides": (1, 1), "batch_group_count": 2, "dimension_numbers": NHWC}),
     ],
-    ids=["1-D", "NCHW", "dilated input", "batch groups"],
+    ids=["1-D", "NCHW", "dilated input with strides", "batch groups"],
 )  # fmt: skip
 def test_what_it_does_not_know_goes_to_lax(x_shape, kernel_shape, options):
     x, kernel = arrays(x_shape, kernel_shape, "float32")
@@ -206,6 +223,40 @@ def test_what_lax_refuses_is_refused_alike(kernel_shape, groups, strides):
             convolution(x, kernel, strides, "SAME", dimension_numbers=NHWC, feature_group_count=groups)
         errors.append((error.type, str(error.value)))
     assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize(
+    ("kernel_shape", "groups", "lowering"),
+    [((3, 3, 1, 8), 8, "depthwise"), ((3, 3, 2, 8), 4, "grouped"), ((1, 1, 8, 4), 1, "pointwise"),
+     ((3, 3, 8, 4), 1, "dense")],
+)  # fmt: skip
+def test_explain_names_the_lowering_of_each_platform(kernel_shape, groups, lowering):
+    x = jax.ShapeDtypeStruct((1, 5, 5, 8), jnp.float32)
+    kernel = jax.ShapeDtypeStruct(kernel_shape, jnp.float32)
+    options = {"dimension_numbers": NHWC, "feature_group_count": groups}
+    choice = ops.explain(x, kernel, (1, 1), "SAME", platform="cpu", **options)
+    assert choice.lowering == lowering
+    assert "docs/performance.md" in choice.reason
+    assert ops.explain(x, kernel, (1, 1), "SAME", platform="tpu", **options).lowering == "native"
+    assert "not a two-dimensional" in ops.explain(x, kernel, (1, 1), "SAME", **options, precision="highest").reason
+    with ops.force_lowering("native"):
+        assert ops.explain(x, kernel, (1, 1), "SAME", platform="cpu", **options) == ("native", "forced")
+
+
+def test_rematerialisation_changes_nothing(case):
+    x_shape, kernel_shape, options = case
+    x, kernel = arrays(x_shape, kernel_shape, "float32")
+    function = objective(ops.conv_general_dilated, **options)
+    plain, rematerialised = (jax.grad(f, (0, 1))(x, kernel) for f in (function, jax.checkpoint(function)))
+    assert_agree(rematerialised, plain, 1e-5)
+
+
+def test_gradients_in_a_loop_are_those_outside(case):
+    x_shape, kernel_shape, options = case
+    x, kernel = arrays(x_shape, kernel_shape, "float32")
+    gradient = jax.grad(objective(ops.conv_general_dilated, **options), (0, 1))
+    in_loop = jax.jit(lambda n, x, kernel: lax.fori_loop(0, n, lambda _, __: gradient(x, kernel), (x, kernel)))
+    assert_agree(in_loop(2, x, kernel), gradient(x, kernel), 1e-5)
 
 
 def test_it_serves_plain_flax_modules():

@@ -115,3 +115,11 @@ def test_the_first_step_with_a_bad_loss_is_noted(make_trainer, dataset, bad):
     assert int(state.first_bad_step) == -1
     state.params["head"]["bias"][...] = jnp.full(4, bad)
     assert int(advance(state, 3).first_bad_step) == 2
+
+
+def test_the_native_lowering_can_be_forced_by_the_config(make_trainer, dataset):
+    images, labels = jnp.asarray(dataset.train.images[:8]), jnp.asarray(dataset.train.labels[:8])
+    for lowering, is_ours in ((None, True), ("native", False)):
+        trainer, state = make_trainer(lowering=lowering)
+        for function, arguments in ((trainer.train_step, (images, labels)), (trainer.predict, (images,))):
+            assert ("zoo_convolution" in str(jax.make_jaxpr(function)(state, *arguments))) == is_ours

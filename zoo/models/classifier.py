@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
+from zoo.models.pooling import global_average_pool
+
 
 class ImageClassifier(nnx.Module):
     """Base of the models: (N, H, W, in_channels) -> logits (N, num_classes), float32.
 
-    A model builds its layers, then calls `_init_head`; it implements `features` and `embed`.
+    A model builds `stem`, hands its stages to `_init_stages` and the rest to `_init_head`. One whose layers do not
+    form a chain of stages implements `features` and `embed` itself.
 
     Attributes:
         num_features: size of the vector that the head classifies.
         feature_strides: name of each feature map -> its stride over the input image, finest first.
+        stem: what comes before the first stage.
+        stages: the blocks of each stage.
+        last: what comes between the last stage and the pooling; None for nothing.
     """
 
     num_features: int
     feature_strides: dict[str, int]
+    stem: Callable[[jax.Array], jax.Array]
+    last: Callable[[jax.Array], jax.Array] | None = None
+
+    def _init_stages(self, stages: Sequence[Sequence[nnx.Module]], strides: Sequence[int]) -> None:
+        """Names the stages `stage1`, `stage2`, ...; `strides` are those of their outputs over the image."""
+        self.stages = nnx.List([nnx.List(stage) for stage in stages])
+        self.feature_strides = {f"stage{number}": stride for number, stride in enumerate(strides, start=1)}
 
     def _init_head(
         self,
@@ -40,11 +55,18 @@ class ImageClassifier(nnx.Module):
 
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
         """The named stage outputs, finest first; shapes (N, H / stride, W / stride, channels)."""
-        raise NotImplementedError
+        x = self.stem(x)
+        outputs = {}
+        for name, stage in zip(self.feature_strides, self.stages, strict=True):
+            for block in stage:
+                x = block(x)
+            outputs[name] = x
+        return outputs
 
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
-        raise NotImplementedError
+        *_, x = self.features(x).values()
+        return global_average_pool(x if self.last is None else self.last(x))
 
     def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
         """Puts a newly initialised linear layer for `num_classes` classes in place of the head.
@@ -70,8 +92,3 @@ class ImageClassifier(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.head(self.dropout(self.embed(x))).astype(jnp.float32)
-
-
-def global_average_pool(x: jax.Array) -> jax.Array:
-    """(N, H, W, C) -> (N, C), the mean over all pixels, taken in float32 and given in the dtype of `x`."""
-    return x.mean((1, 2), dtype=jnp.float32).astype(x.dtype)

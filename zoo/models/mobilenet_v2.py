@@ -14,7 +14,7 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual
 from zoo.blocks.conv_norm_act import Activation, Norm
-from zoo.models.classifier import ImageClassifier, global_average_pool
+from zoo.models.classifier import ImageClassifier
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
 from zoo.registry import ModelInfo, register
@@ -87,10 +87,11 @@ class MobileNetV2(ImageClassifier):
 
         drop_rates = iter(np.linspace(0, drop_path, sum(row.blocks for row in _ROWS)).tolist())
         stages: list[list[InvertedResidual]] = []
-        self.feature_strides = {}
+        strides: list[int] = []
         for number, row in enumerate(_ROWS):
             if number == 0 or row.stride > 1:
                 stages.append([])
+                strides.append(0)
             out_channels = scale_channels(row.channels, width)
             stride, dilation = plan.next(1 if small_images and number == 1 else row.stride)
             for _ in range(row.blocks):
@@ -105,25 +106,12 @@ class MobileNetV2(ImageClassifier):
                     )
                 )
                 channels, stride, dilation = out_channels, 1, plan.dilation
-            self.feature_strides[f"stage{len(stages)}"] = plan.stride
-        self.stages = nnx.List([nnx.List(stage) for stage in stages])
+            strides[-1] = plan.stride
+        self._init_stages(stages, strides)
 
         num_features = scale_channels(_LAST_CHANNELS, max(1.0, width))
         self.last = unit(channels, num_features, 1)
         self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-
-    def features(self, x: jax.Array) -> dict[str, jax.Array]:
-        """The output of each stage, `stage1` to `stage5`; in the ImageNet form at strides 2, 4, 8, 16 and 32."""
-        x = self.stem(x)
-        outputs = {}
-        for name, stage in zip(self.feature_strides, self.stages, strict=True):
-            for block in stage:
-                x = block(x)
-            outputs[name] = x
-        return outputs
-
-    def embed(self, x: jax.Array) -> jax.Array:
-        return global_average_pool(self.last(self.features(x)["stage5"]))
 
 
 # The paper's figures for 1.0 (parameters as PyTorch counts them), TF-slim's for the other widths.

@@ -200,6 +200,8 @@ class TrainConfig(_Section):
     """Epochs between checkpoints."""
     output: Path | None = None
     """Run directory; None for runs/<name>-<time>."""
+    lowering: Literal["native"] | None = None
+    """Force a lowering on every convolution: `native` for XLA's own; None for the one measured to be fastest."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache directory, so that the next start is faster."""
 

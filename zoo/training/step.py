@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from flax import nnx
 
 from zoo.data import augment
 from zoo.data.dataset import Dataset
+from zoo.ops import force_lowering
 from zoo.training.config import TrainConfig
 from zoo.training.state import EpochSums, TrainState
 
@@ -107,7 +109,8 @@ class Trainer:
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             model = nnx.merge(self.train_graph, params, random_state, state.batch_stats, copy=True)
-            logits = model(inputs)
+            with self._lowering():
+                logits = model(inputs)
             _, _, batch_stats = nnx.state(model, nnx.Param, nnx.RngState, ...)
             return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
 
@@ -130,11 +133,15 @@ class Trainer:
     def predict(self, state: TrainState, images: jax.Array) -> jax.Array:
         """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
         model = nnx.merge(self.eval_graph, state.evaluated[0], self.random_state, state.evaluated[1])
-        return model(augment.normalize(images, self.mean, self.std))
+        with self._lowering():
+            return model(augment.normalize(images, self.mean, self.std))
 
     def predict_chunks(self, state: TrainState, images: jax.Array) -> jax.Array:
         """`predict` for (chunks, batch, H, W, 3), chunk after chunk in one dispatch: (chunks, batch, classes)."""
         return jax.lax.map(partial(self.predict, state), images)
+
+    def _lowering(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.config.lowering is None else force_lowering(self.config.lowering)
 
     def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self.config.augment

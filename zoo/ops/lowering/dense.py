@@ -73,9 +73,10 @@ def _convolve(
     dilation: Sequence[int] = (1, 1),
 ) -> jax.Array:
     """A convolution in XLA's own form, which knows no negative padding."""
-    crop = [(min(before, 0), min(after, 0), 0) for before, after in padding]
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
-    padding = [(max(before, 0), max(after, 0)) for before, after in padding]
+    if min(map(min, padding)) < 0:
+        edges = [(before, after, 0) for before, after in padding]
+        x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+        padding = ((0, 0), (0, 0))
     return lax.conv_general_dilated(
         x, kernel, strides, padding, rhs_dilation=dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

@@ -37,4 +37,4 @@ def _strided(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
 
 
 def _per_pixel(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])

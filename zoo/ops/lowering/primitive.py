@@ -39,12 +39,15 @@ _TUNED_PLATFORMS = ("cpu",)
 _convolution = Primitive("zoo_convolution")
 
 
-def convolve(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    """Convolves NHWC activations with an HWIO kernel of the same dtype."""
-    return _bind(x, kernel, "forward", geometry)
+def convolve(a: jax.Array, b: jax.Array, geometry: ConvGeometry, direction: Direction = "forward") -> jax.Array:
+    """A convolution of NHWC activations with an HWIO kernel of the same dtype, or one of its gradients.
 
-
-def _bind(a: jax.Array, b: jax.Array, direction: Direction, geometry: ConvGeometry) -> jax.Array:
+    Args:
+        a: input; for the input gradient that of the output.
+        b: kernel; for the kernel gradient the gradient of the output.
+        geometry: of the convolution.
+        direction: what to compute.
+    """
     return _convolution.bind(a, b, direction=direction, geometry=geometry)
 
 
@@ -66,7 +69,7 @@ _DIRECTION_TO: dict[str, Direction] = {operands.result: direction for direction,
 
 
 def _compute(platform: str, a: jax.Array, b: jax.Array, *, direction: Direction, geometry: ConvGeometry) -> jax.Array:
-    return getattr(_MODULES[select(geometry, platform)], direction)(a, b, geometry)
+    return getattr(_MODULES[select(geometry, platform).lowering], direction)(a, b, geometry)
 
 
 @_convolution.def_abstract_eval
@@ -86,7 +89,7 @@ def _run_eagerly(a: jax.Array, b: jax.Array, *, direction: Direction, geometry: 
 
 @cache
 def _compiled(direction: Direction, geometry: ConvGeometry) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    return jax.jit(partial(_bind, direction=direction, geometry=geometry))
+    return jax.jit(partial(convolve, direction=direction, geometry=geometry))
 
 
 mlir.register_lowering(_convolution, mlir.lower_fun(partial(_compute, "other"), multiple_results=False))
@@ -104,7 +107,7 @@ def _transpose(
     unknown = operands.second if known == "first" else operands.first
     values = {operands.result: cotangent, getattr(operands, known): a if known == "first" else b}
     target = _DIRECTION_TO[unknown]
-    return _bind(values[_OPERANDS[target].first], values[_OPERANDS[target].second], target, geometry)
+    return convolve(values[_OPERANDS[target].first], values[_OPERANDS[target].second], geometry, target)
 
 
 ad.defbilinear(_convolution, partial(_transpose, "second"), partial(_transpose, "first"))
@@ -122,7 +125,7 @@ def _batch(
     if axes[1] is None and direction != "kernel_gradient":
         assert axes[0] is not None
         a = jnp.moveaxis(a, axes[0], 0)
-        result = _bind(a.reshape(-1, *a.shape[2:]), b, direction, geometry)
+        result = convolve(a.reshape(-1, *a.shape[2:]), b, geometry, direction)
         return result.reshape(*a.shape[:2], *result.shape[1:]), 0
 
     size = next(x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None)
@@ -132,7 +135,7 @@ def _batch(
         x = jnp.moveaxis(x, 0, -2)
         return x.reshape(*x.shape[:-2], -1)
 
-    result = _bind(channels_last(a, axes[0]), channels_last(b, axes[1]), direction, geometry.repeated(size))
+    result = convolve(channels_last(a, axes[0]), channels_last(b, axes[1]), geometry.repeated(size), direction)
     return result.reshape(*result.shape[:-1], size, -1), result.ndim - 1
 
 

@@ -14,32 +14,56 @@ LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "dense"]
 _native_is_forced: ContextVar[bool] = ContextVar("native is forced", default=False)
 
 
+class Choice(NamedTuple):
+    """A lowering, and the reason for it."""
+
+    lowering: LoweringName
+    reason: str
+
+
 class Rule(NamedTuple):
     platform: str
     applies: Callable[[ConvGeometry], bool]
-    lowering: LoweringName
+    choice: Choice
 
 
 RULES = (
-    Rule("cpu", lambda geometry: geometry.groups > 1 and geometry.is_depthwise, "depthwise"),
-    Rule("cpu", lambda geometry: geometry.groups > 1, "grouped"),
-    Rule("cpu", lambda geometry: geometry.is_pointwise, "pointwise"),
-    Rule("cpu", lambda geometry: True, "dense"),
+    Rule(
+        "cpu",
+        lambda geometry: geometry.groups > 1 and geometry.is_depthwise,
+        Choice("depthwise", "XLA:CPU loops over channels; see `depthwise` in docs/performance.md"),
+    ),
+    Rule(
+        "cpu",
+        lambda geometry: geometry.groups > 1,
+        Choice("grouped", "XLA:CPU computes gradients group by group; see `grouped` in docs/performance.md"),
+    ),
+    Rule(
+        "cpu",
+        lambda geometry: geometry.is_pointwise,
+        Choice("pointwise", "the kernel is a matrix; see `pointwise` in docs/performance.md"),
+    ),
+    Rule(
+        "cpu",
+        lambda geometry: True,
+        Choice("dense", "XLA:CPU runs gradients in scalar code within loops; see `dense` in docs/performance.md"),
+    ),
 )
-"""No rule names a GPU or TPU: nothing was measured there, so they keep XLA's own convolutions."""
+
+_UNMEASURED = Choice("native", "no lowering of ours was measured to win on this platform")
 
 
-def select(geometry: ConvGeometry, platform: str) -> LoweringName:
+def select(geometry: ConvGeometry, platform: str) -> Choice:
     """The lowering of a convolution on a platform ("cpu", "cuda", "tpu", ...)."""
     for rule in RULES:
         if rule.platform == platform and rule.applies(geometry):
-            return rule.lowering
-    return "native"
+            return rule.choice
+    return _UNMEASURED
 
 
-def is_native_everywhere(geometry: ConvGeometry) -> bool:
-    """True if no platform has a lowering of ours for it, or if the native one is forced."""
-    return _native_is_forced.get() or not any(rule.applies(geometry) for rule in RULES)
+def is_native_forced() -> bool:
+    """True within `force_lowering("native")`."""
+    return _native_is_forced.get()
 
 
 @contextmanager

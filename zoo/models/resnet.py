@@ -1,0 +1,125 @@
+"""ResNet (He et al. 2015, arXiv 1512.03385) and ResNeXt (Xie et al. 2016, arXiv 1611.05431) in their ImageNet form."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from flax.typing import Dtype
+
+from zoo.blocks import BasicBlock, BatchNorm, Bottleneck, ConvNormAct
+from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models.classifier import ImageClassifier
+from zoo.models.pooling import max_pool
+from zoo.models.strides import StridePlan
+from zoo.registry import ModelInfo, register
+
+_PAPER = "arXiv:1512.03385"
+_RESNEXT_PAPER = "arXiv:1611.05431"
+
+
+class ResNet(ImageClassifier):
+    """(N, H, W, in_channels) -> logits (N, num_classes), float32.
+
+    Args:
+        num_classes: size of the output.
+        in_channels: channels of the image.
+        width: multiplies the channels of all layers.
+        depths: blocks in each of the four stages.
+        bottleneck: blocks of three convolutions instead of two.
+        cardinality: groups of the 3×3 convolutions of bottlenecks.
+        group_width: channels of one such group in the first stage.
+        small_images: the 32×32 form, with a 3×3 stem and no pooling: the last map is 4×4 at 32×32.
+        output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
+        dropout: rate before the head.
+        drop_path: rate at the last block; it grows linearly from 0 at the first.
+        norm: makes the normalisations.
+        act: activation.
+        dtype: of the computation; None for that of input and parameters.
+        param_dtype: of the parameters.
+        rngs: gives the `params` and `dropout` keys.
+
+    Raises:
+        ValueError: if a number is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        width: float = 1.0,
+        *,
+        depths: tuple[int, int, int, int] = (2, 2, 2, 2),
+        bottleneck: bool = False,
+        cardinality: int = 1,
+        group_width: int = 64,
+        small_images: bool = False,
+        output_stride: int | None = None,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        norm: Norm = BatchNorm,
+        act: Activation = jax.nn.relu,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if width <= 0:
+            raise ValueError(f"width={width} must be positive")
+        shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        plan = StridePlan(output_stride)
+        channels = round(64 * width)
+        if small_images:
+            self.stem = ConvNormAct(in_channels, channels, 3, **shared)
+        else:
+            stem = ConvNormAct(in_channels, channels, 7, plan.next(2)[0], **shared)
+            self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
+
+        drop_rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
+        stages, strides = [], []
+        for number, depth in enumerate(depths):
+            base = round(64 * 2**number * width)
+            out_channels = 4 * base if bottleneck else base
+            stride, dilation = plan.next(1 if number == 0 else 2)
+            stage: list[nnx.Module] = []
+            for _ in range(depth):
+                options: dict[str, Any] = {"dilation": dilation, "drop_path": next(drop_rates)} | shared
+                if bottleneck:
+                    hidden = cardinality * round(group_width * 2**number * width)
+                    stage.append(Bottleneck(channels, out_channels, hidden, stride, groups=cardinality, **options))
+                else:
+                    stage.append(BasicBlock(channels, out_channels, stride, **options))
+                channels, stride, dilation = out_channels, 1, plan.dilation
+            stages.append(stage)
+            strides.append(plan.stride)
+        self._init_stages(stages, strides)
+        self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+
+# ResNet's parameters, MACs and accuracies are torchvision's; ResNeXt's accuracies are the paper's but for 32x8d.
+register("resnet18", ResNet, ModelInfo(_PAPER, 224, parameters=11_689_512, macs=1.814e9, top1=69.8))
+register(
+    "resnet50",
+    ResNet,
+    ModelInfo(_PAPER, 224, parameters=25_557_032, macs=4.089e9, top1=76.1),
+    depths=(3, 4, 6, 3),
+    bottleneck=True,
+)
+for _name, _depths, _cardinality, _group_width, _parameters, _macs, _top1 in (
+    ("resnext50_32x4d", (3, 4, 6, 3), 32, 4, 25_028_904, 4.23e9, 77.8),
+    ("resnext101_32x4d", (3, 4, 23, 3), 32, 4, 44_177_704, 8.003e9, 78.8),
+    ("resnext101_32x8d", (3, 4, 23, 3), 32, 8, 88_791_336, 16.414e9, 79.3),
+    ("resnext101_64x4d", (3, 4, 23, 3), 64, 4, 83_455_272, 15.5e9, 79.6),
+):
+    register(
+        _name,
+        ResNet,
+        ModelInfo(_RESNEXT_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1),
+        depths=_depths,
+        bottleneck=True,
+        cardinality=_cardinality,
+        group_width=_group_width,
+    )

@@ -1,0 +1,107 @@
+"""ShuffleNetV2 (Ma et al. 2018, arXiv 1807.11164): channel split, depthwise filters, channel shuffle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.typing import Dtype
+
+from zoo.blocks import BatchNorm, ConvNormAct, ShuffleUnitV2
+from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models.classifier import ImageClassifier
+from zoo.models.pooling import max_pool
+from zoo.models.strides import StridePlan
+from zoo.registry import ModelInfo, register
+
+_PAPER = "arXiv:1807.11164"
+_STEM_CHANNELS = 24
+_DEPTHS = (4, 8, 4)
+_CHANNELS = {  # table 5 of the paper: width -> channels of the three stages and of the last convolution
+    0.5: (48, 96, 192, 1024),
+    1.0: (116, 232, 464, 1024),
+    1.5: (176, 352, 704, 1024),
+    2.0: (244, 488, 976, 2048),
+}
+
+
+class ShuffleNetV2(ImageClassifier):
+    """(N, H, W, in_channels) -> logits (N, num_classes), float32.
+
+    Args:
+        num_classes: size of the output.
+        in_channels: channels of the image.
+        width: 0.5, 1.0, 1.5 or 2.0, as in the paper.
+        small_images: the 32×32 form, without the strides of the stem: the last map is 4×4 at 32×32.
+        output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
+        dropout: rate before the head.
+        norm: makes the normalisations.
+        act: activation.
+        dtype: of the computation; None for that of input and parameters.
+        param_dtype: of the parameters.
+        rngs: gives the `params` and `dropout` keys.
+
+    Raises:
+        ValueError: if a number is out of range, or the paper has no such width.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        width: float = 1.0,
+        *,
+        small_images: bool = False,
+        output_stride: int | None = None,
+        dropout: float = 0.0,
+        norm: Norm = BatchNorm,
+        act: Activation = jax.nn.relu,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if width not in _CHANNELS:
+            raise ValueError(f"width={width} is not one of the paper's: {', '.join(map(str, _CHANNELS))}")
+        *stage_channels, num_features = _CHANNELS[width]
+        shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        unit: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
+        block: Callable[..., ShuffleUnitV2] = partial(ShuffleUnitV2, **shared)
+        plan = StridePlan(output_stride)
+        if small_images:
+            self.stem = unit(in_channels, _STEM_CHANNELS, 3)
+        else:
+            stem = unit(in_channels, _STEM_CHANNELS, 3, plan.next(2)[0])
+            self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
+
+        channels = _STEM_CHANNELS
+        stages, strides = [], []
+        for out_channels, depth in zip(stage_channels, _DEPTHS, strict=True):
+            stride, dilation = plan.next(2)
+            stage = [block(channels, out_channels, stride, dilation=dilation)]
+            stage += [block(out_channels, out_channels, dilation=plan.dilation) for _ in range(depth - 1)]
+            stages.append(stage)
+            strides.append(plan.stride)
+            channels = out_channels
+        self._init_stages(stages, strides)
+        self.last = unit(channels, num_features, 1)
+        self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+
+# Parameters as torchvision counts them, the paper's MACs and accuracies (table 8). Its MACs are up to 1.3 % above the
+# convolutions and linear layers of its own table 5; it does not say what else it counts.
+for _width, _parameters, _macs, _top1 in (
+    (0.5, 1_366_792, 41e6, 61.1),
+    (1.0, 2_278_604, 146e6, 69.4),
+    (1.5, 3_503_624, 299e6, 72.6),
+    (2.0, 7_393_996, 591e6, 75.0),
+):
+    register(
+        f"shufflenet_v2_x{_width}".replace(".", "_"),
+        ShuffleNetV2,
+        ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1, macs_tolerance=0.015),
+        width=_width,
+    )
