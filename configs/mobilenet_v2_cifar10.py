@@ -1,7 +1,7 @@
 """MobileNetV2 in its 32×32 form on CIFAR-10.
 
-SGD with Nesterov momentum at batch 64, one cycle of the learning rate to 0.1, random crops and flips. Two hundred
-epochs are what public results take; `--epochs 2 --model.width 0.35` is a first look.
+SGD with Nesterov momentum at batch 64, one cycle of the learning rate to 0.1, random crops and flips, no dropout.
+Two hundred epochs are what public results take; `--epochs 2 --model.width 0.35` is a first look.
 
 python train.py --config configs/mobilenet_v2_cifar10.py
 """
@@ -12,7 +12,7 @@ from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, Optimize
 def get_config() -> TrainConfig:
     return TrainConfig(
         name="mobilenet_v2_cifar10",
-        model=ModelConfig(name="mobilenet_v2", small_images=True),
+        model=ModelConfig(name="mobilenet_v2", dropout=0.0),
         data=DataConfig(name="cifar10"),
         augment=AugmentConfig(crop_padding=4, flip=True),
         optimizer=OptimizerConfig(name="sgd", learning_rate=0.1, warmup=0.2, momentum=0.9, weight_decay=5e-4),

@@ -86,10 +86,7 @@ def create_model(
     Raises:
         ValueError: for an unknown name or option, with the nearest known ones, or if the weights do not fit.
     """
-    entry = _find(name)
-    known = [
-        option for option in inspect.signature(entry.architecture.__init__).parameters if option not in ("self", "rngs")
-    ]
+    entry, known = _find(name), model_options(name)
     for option in options:
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; {nearest(option, known)}")
@@ -114,6 +111,16 @@ def model_info(name: str) -> ModelInfo:
         ValueError: for an unknown name, with the nearest known ones.
     """
     return _find(name).info
+
+
+def model_options(name: str) -> list[str]:
+    """The options that `create_model` takes for a model.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known ones.
+    """
+    parameters = inspect.signature(_find(name).architecture.__init__).parameters
+    return [option for option in parameters if option not in ("self", "rngs")]
 
 
 def _find(name: str) -> _Entry:

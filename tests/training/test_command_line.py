@@ -62,7 +62,7 @@ def test_no_arguments_give_the_defaults(monkeypatch):
 
 
 def test_options_override_fields():
-    switches = ["--model.no-small-images", "--augment.no-flip"]
+    switches = ["--model.small-images", "False", "--augment.no-flip"]
     values = [
         "--optimizer.learning-rate",
         "0.2",
@@ -116,7 +116,7 @@ def test_help_lists_every_option(capsys):
     assert stop.value.code == 0
     assert captured.err == ""
     words = captured.out.replace(",", " ").split()
-    for option in ["config", "resume", "model.no-small-images", *flatten(TrainConfig())]:
+    for option in ["config", "resume", *flatten(TrainConfig())]:
         assert "--" + option.replace("_", "-") in words
     text = " ".join(captured.out.replace("│", " ").split())
     assert "Decay per step of a moving average of the weights, evaluated and saved instead of them" in text
@@ -140,7 +140,7 @@ def test_help_shows_the_defaults_of_the_config_file(capsys, config_file):
         ("--conf x.py", "unknown option --conf; nearest: --config"),
         ("--xyzzy", "unknown option --xyzzy; see --help"),
         ("configs/x.py", "unexpected argument 'configs/x.py'"),
-        ("--model.small-images False", "unexpected argument 'False'"),
+        ("--augment.flip False", "unexpected argument 'False'"),
         ("--epochs 3.5", "--epochs: invalid literal for int() with base 10: '3.5'"),
         ("--optimizer.momentum much", "--optimizer.momentum: could not convert string to float: 'much'"),
         ("--model.width wide", "--model.width: no type matching {None}|FLOAT could be instantiated from ['wide']"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from zoo.suggestions import nearest
 
@@ -52,8 +52,8 @@ class ModelConfig(_Section):
     """Dropout rate before the classifier; None for the model's own."""
     drop_path: float | None = None
     """Rate of stochastic depth at the last block; None for the model's own."""
-    small_images: bool = True
-    """The form for 32x32 images, without the first strides."""
+    small_images: bool | None = None
+    """The form for 32x32 images, without the first strides; None for it wherever the model has one."""
     num_classes: int | None = None
     """Number of classes; None for as many as the data has."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -278,7 +278,7 @@ def _annotations(cls: type) -> dict[str, Any]:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    if get_origin(annotation) is UnionType:
+    if get_origin(annotation) in (Union, UnionType):
         return any(_fits(value, option) for option in get_args(annotation))
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
@@ -290,7 +290,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _describe(annotation: Any) -> str:
-    if get_origin(annotation) is UnionType:
+    if get_origin(annotation) in (Union, UnionType):
         return " or ".join(map(_describe, get_args(annotation)))
     if get_origin(annotation) is Literal:
         return " or ".join(map(repr, get_args(annotation)))

@@ -21,7 +21,7 @@ from zoo.training.console import Display
 from zoo.training.feed import Evaluator, Feed, ResidentFeed, StreamFeed
 from zoo.training.metrics import EpochMetrics, MetricsLog
 from zoo.training.optimizer import make_optimizer, make_schedule
-from zoo.training.results import measure, model_options, write_results
+from zoo.training.results import measure, options_of_model, write_results
 from zoo.training.run_directory import RunDirectory
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainState
@@ -141,7 +141,7 @@ def make_model(config: TrainConfig, dataset: Dataset) -> ImageClassifier:
         rngs=nnx.Rngs(config.seed),
         weights=config.model.weights,
         dtype=jnp.dtype(config.model.dtype),
-        **model_options(config, dataset),
+        **options_of_model(config, dataset),
     )
 
 

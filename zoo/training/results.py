@@ -11,6 +11,7 @@ import optax
 from flax import nnx
 
 from zoo.data.dataset import Dataset
+from zoo.registry import model_options
 from zoo.training import metrics
 from zoo.training.config import TrainConfig
 from zoo.training.report import write_report
@@ -33,7 +34,7 @@ def measure(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     return {"test_loss": float(loss), "test_accuracy": float(np.mean(logits.argmax(-1) == labels))}
 
 
-def model_options(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+def options_of_model(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     """The options with which `zoo.create_model` builds the model of a config for a data set.
 
     Raises:
@@ -42,10 +43,13 @@ def model_options(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
     model, classes = config.model, len(dataset.class_names)
     if model.num_classes is not None and model.num_classes < classes:
         raise ValueError(f"model.num_classes={model.num_classes} is less than the {classes} classes of {dataset.name}")
+    small_form: dict[str, bool] = {}
+    if model.small_images is not None or "small_images" in model_options(model.name):
+        small_form["small_images"] = model.small_images is not False
     optional = {"width": model.width, "dropout": model.dropout, "drop_path": model.drop_path}
     return {
         "num_classes": model.num_classes or classes,
-        "small_images": model.small_images,
+        **small_form,
         **{name: value for name, value in optional.items() if value is not None},
     }
 
@@ -73,7 +77,7 @@ def write_results(
     model = nnx.merge(trainer.eval_graph, params, trainer.random_state, batch_stats)
     description = {
         "model": config.model.name,
-        "options": model_options(config, dataset),
+        "options": options_of_model(config, dataset),
         "class_names": dataset.class_names,
         "mean": dataset.mean,
         "std": dataset.std,
