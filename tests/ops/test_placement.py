@@ -1,0 +1,65 @@
+"""The operations over several devices: sharded by the compiler, by explicit types, and by hand."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from zoo import ops
+
+X = jnp.asarray(np.random.default_rng(0).standard_normal((16, 6, 6, 8)), jnp.float32)
+KERNELS = {
+    "depthwise": (3, 3, 1, 8),
+    "grouped": (3, 3, 4, 8),
+    "pointwise": (1, 1, 8, 4),
+    "dense": (3, 3, 8, 4),
+}
+
+
+def loss(x, kernel):
+    y = ops.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=8 // kernel.shape[2]
+    )
+    products, totals = ops.channel_sums(y, y)
+    return (jnp.sin(ops.channel_affine(y, products / y.size, totals / y.size)) ** 2).sum()
+
+
+def mesh(kind: AxisType) -> Mesh:
+    return jax.make_mesh((2,), ("batch",), axis_types=(kind,), devices=jax.devices()[:2])
+
+
+@pytest.fixture(params=KERNELS.values(), ids=KERNELS)
+def kernel(request):
+    return jnp.asarray(np.random.default_rng(1).standard_normal(request.param), jnp.float32) / 10
+
+
+def assert_close(ours, expected):
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_gradients_of_a_sharded_batch_are_those_of_the_whole(kernel, kind):
+    expected = jax.grad(loss, (0, 1))(X, kernel)
+    with jax.set_mesh(mesh(kind)):
+        sharding = NamedSharding(jax.sharding.get_mesh(), P("batch"))
+        x = jax.device_put(X, sharding)
+        replicated = jax.device_put(kernel, NamedSharding(jax.sharding.get_mesh(), P()))
+        dx, dkernel = jax.jit(jax.grad(loss, (0, 1)))(x, replicated)
+    assert dx.sharding.is_equivalent_to(sharding, dx.ndim)
+    assert_close((dx, dkernel), expected)
+
+
+def test_shard_map_gives_each_device_its_part(kernel):
+    @partial(jax.shard_map, mesh=mesh(AxisType.Auto), in_specs=(P("batch"), P()), out_specs=P("batch"))
+    def gradient(x, kernel):
+        return jax.grad(loss)(x, kernel)
+
+    expected = jnp.concatenate([jax.grad(loss)(half, kernel) for half in jnp.split(X, 2)])
+    assert_close([jax.jit(gradient)(X, kernel)], [expected])
