@@ -28,8 +28,10 @@ class Torch:
 
     def __init__(self, python: str) -> None:
         script = Path(__file__).parent / "torch_side.py"
+        # In the environment of its users, without what `restart_with_huge_pages` added.
+        environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
         self._process = subprocess.Popen(
-            [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self.versions = self._read()
 
@@ -72,14 +74,17 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def medians(timers: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Median seconds of each timer, all taken in turn, after one call each that is not counted."""
-    measured: dict[str, list[float]] = {name: [] for name in timers}
-    for number in range(rounds + 1):
+    """Median seconds of each timer, all taken in turn.
+
+    The first call of each is not counted, unless it took more than a second: then it is the only one.
+    """
+    first = {name: timer() for name, timer in timers.items()}
+    measured: dict[str, list[float]] = {name: [taken] if taken > 1 else [] for name, taken in first.items()}
+    for _ in range(rounds):
         for name, timer in timers.items():
-            time.sleep(0.05)  # until the threads of the one before have stopped spinning
-            taken = timer()
-            if number > 0:
-                measured[name].append(taken)
+            if first[name] <= 1:
+                time.sleep(0.02)  # until the threads of the one before have stopped spinning
+                measured[name].append(timer())
     return {name: statistics.median(values) for name, values in measured.items()}
 
 

@@ -4,8 +4,10 @@
 
 `PYTHON` is an interpreter with torch; without it this one is tried. Ours is the training loop of `train.py`, many
 steps a dispatch, with shuffling, augmentation and metrics; "a step a dispatch" is its bare step. PyTorch steps over
-one batch of random images, eager and channels-last, on a GPU also by `torch.compile`. Everything is timed in turn,
-medians are compared; XLA's own lowerings, slow as they are, are timed in a single round.
+one batch of random images, eager and channels-last, on a GPU also by `torch.compile`. Everything is timed in turn, each
+right after a call that is not, as in the middle of a run, and in memory as `train.py` and PyTorch's users have it;
+medians are compared. XLA's own lowerings are timed once, and a step a dispatch: on a CPU its gradients are many times
+slower still in a loop.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from zoo import ops
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.registry import create_model, model_info
 from zoo.training.config import TrainConfig
+from zoo.training.huge_pages import restart_with_huge_pages
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.step import Trainer
 
@@ -58,7 +61,7 @@ class Net:
     """A net with its training loop, its bare step and its predictions, compiled with one kind of lowering."""
 
     def __init__(self, name: str, options: Options, *, native: bool) -> None:
-        self.steps = options.steps
+        self._steps = options.steps
         config = TrainConfig(batch_size=options.batch)
         random = np.random.default_rng(0)
         examples = options.batch * options.steps
@@ -89,15 +92,15 @@ class Net:
         memory: Any = self._step.memory_analysis()
         return f"{self._compile_seconds:.1f}", f"{memory.temp_size_in_bytes / 1e6:.0f}"
 
-    def time_chunk(self, steps: int | None = None) -> float:
-        """Seconds a step, `steps` of them in one dispatch."""
-        steps = steps or self.steps
+    def time_chunk(self) -> float:
+        """Seconds a step, many in one dispatch."""
 
-        def call() -> Any:
+        def call(steps: int) -> Any:
             self._state = self._chunk(self._state, self._images, self._labels, jnp.int32(steps))
             return self._state
 
-        return seconds(call) / steps
+        jax.block_until_ready(call(1))
+        return seconds(partial(call, self._steps)) / self._steps
 
     def time_step(self) -> float:
         """Seconds a step, one a dispatch."""
@@ -106,14 +109,25 @@ class Net:
             self._state = self._step(self._state, *self._batch)
             return self._state
 
+        jax.block_until_ready(call())
         return seconds(call)
 
     def time_prediction(self, examples: int) -> float:
-        return seconds(lambda: self._predict[examples](self._state, self._images[:examples]))
+        def call() -> Any:
+            return self._predict[examples](self._state, self._images[:examples])
+
+        jax.block_until_ready(call())
+        return seconds(call)
 
 
 def time_torch(torch: Torch, label: str, steps: int) -> float:
+    torch.time(label, count=1)
     return torch.time(label, count=steps) / steps
+
+
+def time_torch_prediction(torch: Torch) -> float:
+    torch.time("torch")
+    return torch.time("torch")
 
 
 def time_training(name: str, options: Options, ours: Net, torch: Torch | None) -> dict[str, float]:
@@ -132,7 +146,7 @@ def time_inference(name: str, options: Options, ours: Net, torch: Torch | None) 
         timers: dict[str, Callable[[], float]] = {"ours": partial(ours.time_prediction, examples)}
         if torch is not None:
             torch.build("torch", "inference", net=name, batch=examples, dtype=options.dtype)
-            timers["torch"] = partial(torch.time, "torch")
+            timers["torch"] = partial(time_torch_prediction, torch)
         times[examples] = medians(timers, 4 * options.rounds)
     return times
 
@@ -143,13 +157,13 @@ def time_native(
     """Adds the times of XLA's own lowerings; gives the cells on compilation and memory."""
     native = Net(name, options, native=True)
     training["native, a step a dispatch"] = native.time_step()
-    training["native"] = native.time_chunk(1)
     for examples, times in inference.items():
         times |= medians({"native": partial(native.time_prediction, examples)}, 3)
     return native.compilation
 
 
 def main() -> None:
+    restart_with_huge_pages()
     options = tyro.cli(Options)
     torch = find_torch(options.torch)
     print(f"{machine(torch)}; batch {options.batch}, {options.dtype}, 32x32 pixels\n")

@@ -19,7 +19,7 @@ from flax import nnx
 
 import zoo.ops
 
-STEPS, BATCH = 20, 16
+STEPS, BATCH = 20, 8
 
 
 class Block(nnx.Module):
@@ -69,7 +69,7 @@ def train_step(model: ResNeXt, optimizer: nnx.Optimizer, images: jax.Array, labe
 
 def train(model: ResNeXt) -> tuple[list[float], float]:
     """The losses, and the median seconds of a step."""
-    optimizer = nnx.Optimizer(model, optax.sgd(0.01, momentum=0.9), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, optax.sgd(1e-3, momentum=0.9), wrt=nnx.Param)
     random = np.random.default_rng(0)
     losses, seconds = [], []
     for _ in range(STEPS):

@@ -24,6 +24,15 @@ def test_a_bottleneck_filters_the_hidden_channels_in_groups():
     np.testing.assert_allclose(block(X), jax.nn.relu(X + block.expand(block.filter(block.reduce(X)))), atol=1e-6)
 
 
+def test_squeeze_and_excitation_scales_what_the_3x3_convolution_gives():
+    block = Bottleneck(8, 8, 4, squeeze_channels=2, rngs=nnx.Rngs(0))
+    assert block.squeeze_excite.reduce.kernel.shape == (1, 1, 4, 2)
+    filtered = block.filter(block.reduce(X))
+    expected = jax.nn.relu(X + block.expand(block.squeeze_excite(filtered)))
+    np.testing.assert_allclose(block(X), expected, atol=1e-6)
+    assert not np.allclose(block(X), jax.nn.relu(X + block.expand(filtered)), atol=1e-3)
+
+
 def test_resnet_50s_first_block_has_its_parameters():
     block = Bottleneck(64, 256, 64, rngs=nnx.Rngs(0))
     kernels = 64 * 64 + 9 * 64 * 64 + 64 * 256 + 64 * 256

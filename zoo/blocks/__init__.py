@@ -1,25 +1,56 @@
 """The building blocks, as modules for anybody's Flax NNX model."""
 
 from zoo.blocks.batch_norm import BatchNorm
+from zoo.blocks.context import ASPP, ContextModule
 from zoo.blocks.conv import Conv
 from zoo.blocks.conv_norm_act import ConvNormAct
 from zoo.blocks.drop_path import DropPath
+from zoo.blocks.factorized_inception import (
+    AsymmetricGridReduction,
+    AsymmetricInception,
+    ExpandedInception,
+    FactorizedInception,
+    GridReduction,
+)
+from zoo.blocks.flattened import FlattenedConv
+from zoo.blocks.grouped import GroupedConv, ShuffledGroupedConv
+from zoo.blocks.inception import ExtremeInception, InceptionModule, NaiveInceptionModule
 from zoo.blocks.inverted_residual import InvertedResidual
+from zoo.blocks.pointwise import PointwiseConv
 from zoo.blocks.residual import BasicBlock, Bottleneck
 from zoo.blocks.separable import DepthwiseConv, DepthwiseSeparableConv
 from zoo.blocks.shuffle import ShuffleUnitV2
+from zoo.blocks.spatially_separable import SpatiallySeparableConv
 from zoo.blocks.squeeze_excite import SqueezeExcite
+from zoo.blocks.transposed import ConvTranspose, ResizeConv
 
 __all__ = [
+    "ASPP",
+    "AsymmetricGridReduction",
+    "AsymmetricInception",
     "BasicBlock",
     "BatchNorm",
     "Bottleneck",
+    "ContextModule",
     "Conv",
     "ConvNormAct",
+    "ConvTranspose",
     "DepthwiseConv",
     "DepthwiseSeparableConv",
     "DropPath",
+    "ExpandedInception",
+    "ExtremeInception",
+    "FactorizedInception",
+    "FlattenedConv",
+    "GridReduction",
+    "GroupedConv",
+    "InceptionModule",
     "InvertedResidual",
+    "NaiveInceptionModule",
+    "PointwiseConv",
+    "ResizeConv",
     "ShuffleUnitV2",
+    "ShuffledGroupedConv",
+    "SpatiallySeparableConv",
     "SqueezeExcite",
 ]

@@ -1,4 +1,4 @@
-"""The residual blocks of ResNet, ResNeXt and dilated residual nets."""
+"""The residual blocks of ResNet, ResNeXt, RegNet and dilated residual nets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flax.typing import Dtype
 from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
 from zoo.blocks.drop_path import DropPath
+from zoo.blocks.squeeze_excite import SqueezeExcite
 
 
 class BasicBlock(nnx.Module):
@@ -68,8 +69,9 @@ class Bottleneck(nnx.Module):
     """(N, H, W, in_channels) -> (N, H', W', out_channels): 1×1 down, 3×3 (grouped), 1×1 up, and a shortcut.
 
     ResNet's bottleneck (1512.03385, figure 5) with the stride on its 3×3 convolution, as public weights have it;
-    with groups ResNeXt's block in its form (c) (1611.05431, figure 3). The shortcut is a strided 1×1 convolution
-    where the shape changes, else the input itself.
+    with groups ResNeXt's block in its form (c) (1611.05431, figure 3), and RegNetX's where the hidden channels are as
+    many as the output's; with squeeze-and-excitation RegNetY's (2003.13678, section 5). The shortcut is a strided
+    1×1 convolution where the shape changes, else the input itself.
 
     Args:
         in_channels: channels of the input.
@@ -78,6 +80,7 @@ class Bottleneck(nnx.Module):
         stride: step of the 3×3 convolution.
         dilation: of the 3×3 convolution.
         groups: of the 3×3 convolution; ResNeXt's cardinality.
+        squeeze_channels: of the squeeze-and-excitation behind the 3×3 convolution; None for no such.
         drop_path: probability of dropping the branch that is added to the shortcut.
         norm: makes the normalisations.
         act: activation.
@@ -98,6 +101,7 @@ class Bottleneck(nnx.Module):
         *,
         dilation: int = 1,
         groups: int = 1,
+        squeeze_channels: int | None = None,
         drop_path: float = 0.0,
         norm: Norm = BatchNorm,
         act: Activation = jax.nn.relu,
@@ -108,6 +112,11 @@ class Bottleneck(nnx.Module):
         unit = partial(ConvNormAct, norm=norm, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.reduce = unit(in_channels, hidden_channels, 1, act=act)
         self.filter = unit(hidden_channels, hidden_channels, 3, stride, dilation=dilation, groups=groups, act=act)
+        self.squeeze_excite = nnx.data(
+            None
+            if squeeze_channels is None
+            else SqueezeExcite(hidden_channels, squeeze_channels, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+        )
         self.expand = unit(hidden_channels, out_channels, 1, act=None)
         is_identity = stride == 1 and in_channels == out_channels
         self.shortcut = nnx.data(None if is_identity else unit(in_channels, out_channels, 1, stride, act=None))
@@ -116,4 +125,7 @@ class Bottleneck(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return self.act(shortcut + self.drop_path(self.expand(self.filter(self.reduce(x)))))
+        y = self.filter(self.reduce(x))
+        if self.squeeze_excite is not None:
+            y = self.squeeze_excite(y)
+        return self.act(shortcut + self.drop_path(self.expand(y)))

@@ -1,9 +1,31 @@
 """The architectures, one family a file; importing this package registers them all."""
 
+from zoo.models.alexnet import AlexNet
 from zoo.models.dilated_resnet import DilatedResNet
+from zoo.models.dilatednet import DilatedNet
+from zoo.models.flattened_net import FlattenedNet
+from zoo.models.googlenet import GoogLeNet
+from zoo.models.inception_v3 import InceptionV3
 from zoo.models.mobilenet_v2 import MobileNetV2
+from zoo.models.nin import NetworkInNetwork
 from zoo.models.resnet import ResNet
 from zoo.models.resnext29 import ResNeXt29
 from zoo.models.shufflenet_v2 import ShuffleNetV2
+from zoo.models.vgg import VGG16
+from zoo.models.xception import Xception
 
-__all__ = ["DilatedResNet", "MobileNetV2", "ResNeXt29", "ResNet", "ShuffleNetV2"]
+__all__ = [
+    "VGG16",
+    "AlexNet",
+    "DilatedNet",
+    "DilatedResNet",
+    "FlattenedNet",
+    "GoogLeNet",
+    "InceptionV3",
+    "MobileNetV2",
+    "NetworkInNetwork",
+    "ResNeXt29",
+    "ResNet",
+    "ShuffleNetV2",
+    "Xception",
+]

@@ -7,9 +7,17 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def max_pool(x: jax.Array, stride: int = 2) -> jax.Array:
-    """(N, H, W, C) -> (N, H / stride, W / stride, C), the largest of 3×3 pixels, padded by one on every side."""
-    return nnx.max_pool(x, (3, 3), (stride, stride), ((1, 1), (1, 1)))
+def max_pool(x: jax.Array, stride: int = 2, padding: int = 1) -> jax.Array:
+    """(N, H, W, C) -> (N, H', W', C), the largest of 3×3 pixels; with a padding of one, H' is H / stride rounded up."""
+    return nnx.max_pool(x, (3, 3), (stride, stride), ((padding, padding), (padding, padding)))
+
+
+def max_pool_at_end(x: jax.Array, size: int = 3) -> jax.Array:
+    """(N, H, W, C) -> (N, H / 2, W / 2, C), rounded up: the largest of size × size pixels, padded by one at the end.
+
+    As PyTorch's pooling without padding in its mode that rounds up, for a size of 2 or 3.
+    """
+    return nnx.max_pool(x, (size, size), (2, 2), ((0, 1), (0, 1)))
 
 
 def global_average_pool(x: jax.Array) -> jax.Array:

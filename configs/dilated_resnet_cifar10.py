@@ -1,0 +1,20 @@
+"""A residual net with dilated late stages on CIFAR-10.
+
+SGD with Nesterov momentum at batch 128, one cycle of the learning rate to 0.1, random crops and flips.
+
+python train.py --config configs/dilated_resnet_cifar10.py
+"""
+
+from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+
+
+def get_config() -> TrainConfig:
+    return TrainConfig(
+        name="dilated_resnet_cifar10",
+        model=ModelConfig(name="dilated_resnet"),
+        data=DataConfig(name="cifar10"),
+        augment=AugmentConfig(crop_padding=4, flip=True),
+        optimizer=OptimizerConfig(name="sgd", learning_rate=0.1, warmup=0.1, momentum=0.9, weight_decay=5e-4),
+        epochs=200,
+        batch_size=128,
+    )

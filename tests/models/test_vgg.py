@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import nnx
+
+from zoo.analysis.cost import count_parameters
+from zoo.blocks import BatchNorm
+from zoo.models.vgg import VGG16
+
+
+def abstract(**options):
+    return nnx.eval_shape(lambda: VGG16(**options, rngs=nnx.Rngs(0)))
+
+
+def test_features_are_the_maps_before_each_pooling():
+    features = nnx.eval_shape(lambda model: model.features(jnp.zeros((1, 224, 224, 3))), abstract())
+    assert [x.shape[1:] for x in features.values()] == [
+        (224, 224, 64),
+        (112, 112, 128),
+        (56, 56, 256),
+        (28, 28, 512),
+        (14, 14, 512),
+    ]
+
+
+def test_it_takes_images_of_other_sizes():
+    logits = nnx.eval_shape(lambda model: model(jnp.zeros((2, 96, 128, 3))), abstract())
+    assert logits.shape == (2, 1000)
+
+
+def test_with_batch_norm_it_has_torchvisions_parameters_but_for_useless_biases():
+    assert count_parameters(abstract(norm=BatchNorm)) == 138_365_992 - 4224
+
+
+def test_the_small_form_has_the_same_convolutions_and_one_linear_layer():
+    model = abstract(num_classes=10, small_images=True)
+    assert count_parameters(model) == 14_714_688 + 512 * 10 + 10
