@@ -19,10 +19,11 @@ from zoo.blocks.inverted_residual import InvertedResidual
 from zoo.blocks.pointwise import PointwiseConv
 from zoo.blocks.residual import BasicBlock, Bottleneck
 from zoo.blocks.separable import DepthwiseConv, DepthwiseSeparableConv
-from zoo.blocks.shuffle import ShuffleUnitV2
+from zoo.blocks.shuffle import ShuffleUnitV1, ShuffleUnitV2
 from zoo.blocks.spatially_separable import SpatiallySeparableConv
 from zoo.blocks.squeeze_excite import SqueezeExcite
 from zoo.blocks.transposed import ConvTranspose, ResizeConv
+from zoo.blocks.universal_inverted_bottleneck import FusedInvertedBottleneck, UniversalInvertedBottleneck
 
 __all__ = [
     "ASPP",
@@ -42,6 +43,7 @@ __all__ = [
     "ExtremeInception",
     "FactorizedInception",
     "FlattenedConv",
+    "FusedInvertedBottleneck",
     "GridReduction",
     "GroupedConv",
     "InceptionModule",
@@ -49,8 +51,10 @@ __all__ = [
     "NaiveInceptionModule",
     "PointwiseConv",
     "ResizeConv",
+    "ShuffleUnitV1",
     "ShuffleUnitV2",
     "ShuffledGroupedConv",
     "SpatiallySeparableConv",
     "SqueezeExcite",
+    "UniversalInvertedBottleneck",
 ]

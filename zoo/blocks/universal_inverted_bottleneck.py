@@ -15,12 +15,13 @@ from zoo.blocks.drop_path import DropPath
 
 
 class UniversalInvertedBottleneck(nnx.Module):
-    """(N, H, W, in_channels) -> (N, H', W', out_channels): expand and project, filter where asked (2404.10518, figure 4).
+    """(N, H, W, in_channels) -> (N, H', W', out_channels): expand and project, filter depthwise where asked.
 
-    A 1×1 convolution widens the input and a linear 1×1 convolution narrows it again. A linear depthwise convolution
-    may come before the first, an activated one between the two: both make the extra depthwise block, the first alone
-    ConvNeXt's, the second alone the inverted bottleneck of MobileNetV2, none a feed-forward layer. Where the shape
-    stays the same, the input is added.
+    The block of MobileNetV4 (2404.10518, its section on universal inverted bottlenecks). A 1×1 convolution widens the
+    input and a linear 1×1 convolution narrows it again. A linear depthwise convolution may come before the first, an
+    activated one between the two: both make the extra depthwise block, the first alone one like ConvNeXt's, the
+    second alone the inverted bottleneck of MobileNetV2, none a feed-forward layer. Where the shape stays the same,
+    the input is added.
 
     Args:
         in_channels: channels of the input.
@@ -87,7 +88,7 @@ class FusedInvertedBottleneck(nnx.Module):
     """(N, H, W, in_channels) -> (N, H', W', out_channels): a dense convolution that widens, a linear 1×1 that narrows.
 
     The expansion and the depthwise convolution of the inverted bottleneck in one; early layers with few channels run
-    faster so (2003.02838, section 3; table 12 of 2404.10518). Where the shape stays the same, the input is added.
+    faster so (2003.02838). Where the shape stays the same, the input is added.
 
     Args:
         in_channels: channels of the input.

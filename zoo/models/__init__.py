@@ -7,9 +7,12 @@ from zoo.models.flattened_net import FlattenedNet
 from zoo.models.googlenet import GoogLeNet
 from zoo.models.inception_v3 import InceptionV3
 from zoo.models.mobilenet_v2 import MobileNetV2
+from zoo.models.mobilenet_v4 import MobileNetV4
 from zoo.models.nin import NetworkInNetwork
+from zoo.models.regnet import RegNet
 from zoo.models.resnet import ResNet
 from zoo.models.resnext29 import ResNeXt29
+from zoo.models.shufflenet_v1 import ShuffleNetV1
 from zoo.models.shufflenet_v2 import ShuffleNetV2
 from zoo.models.vgg import VGG16
 from zoo.models.xception import Xception
@@ -23,9 +26,12 @@ __all__ = [
     "GoogLeNet",
     "InceptionV3",
     "MobileNetV2",
+    "MobileNetV4",
     "NetworkInNetwork",
+    "RegNet",
     "ResNeXt29",
     "ResNet",
+    "ShuffleNetV1",
     "ShuffleNetV2",
     "Xception",
 ]

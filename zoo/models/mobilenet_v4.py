@@ -44,7 +44,7 @@ class _Universal(NamedTuple):
 _Row = _Conv | _Fused | _Universal
 
 _STEM_CHANNELS = {"small": 32, "medium": 32, "large": 24}
-_STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of its architectures, appendix D
+_STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of its architectures
     "small": (
         (_Conv(3, 32, 2), _Conv(1, 32)),
         (_Conv(3, 96, 2), _Conv(1, 64)),
@@ -196,9 +196,9 @@ def _block(
             )
 
 
-# Accuracies are the paper's, parameters and MACs timm's, whose layers these are; the medium net's accuracy is the one at
-# 256×256. timm counts two more operations for each number that a batch norm gives: 3.9, 11.6 and 54.6 million, which is
-# all the difference. The dropout rates are those of the authors' training configurations.
+# Accuracies are the paper's, parameters and MACs timm's, whose layers these are; the medium net's accuracy is that at
+# 256×256. timm counts two more operations for each number that a batch norm gives: 3.9, 11.6 and 54.6 million, which
+# is all the difference. The dropout rates are those of the authors' training configurations.
 for _size, _input_size, _parameters, _macs, _top1, _dropout in (
     ("small", 224, 3_774_024, 190e6, 73.8, 0.3),
     ("medium", 224, 9_715_512, 840e6, 79.9, 0.2),

@@ -128,11 +128,12 @@ class RegNet(ImageClassifier):
 
 
 _X_400MF, _Y_800MF = (22, 24, 24.48, 2.54, 16), (14, 56, 38.84, 2.4, 16)  # two nets each, as rounding goes
-# Depth, w_0, w_a, w_m and group width, from the paper's figures 16 and 17. Stage widths that are no multiple of the
-# group width are rounded to one. Those half-way go up in torchvision's nets, whose names have the underscore, and to the
-# even multiple in the authors' pycls; where that gives one net twice, only torchvision's name is here.
-for _name, (*_line, _group_width), _parameters, _macs, _top1 in (
-    # figures of torchvision, the accuracies those of its first weights, which follow the paper's recipe
+# Depth, w_0, w_a, w_m and group width are those of the paper's lists of its best nets. Stage widths that are no
+# multiple of the group width are rounded to one. Those half-way go up in torchvision's nets, named `regnet_x_` and
+# `regnet_y_`, and to the even multiple in the authors' pycls, named as in the paper; where that gives one net twice,
+# only torchvision's name is here.
+for _name, (_depth, _initial_width, _slope, _step, _group_width), _parameters, _macs, _top1 in (
+    # figures of torchvision, the accuracies those of its first weights
     ("regnet_x_400mf", _X_400MF, 5_495_976, 414e6, 72.8),
     ("regnet_x_800mf", (16, 56, 35.73, 2.28, 16), 7_259_656, 800e6, 75.2),
     ("regnet_y_400mf", (16, 48, 27.89, 2.09, 8), 4_344_144, 402e6, 74.0),
@@ -145,7 +146,7 @@ for _name, (*_line, _group_width), _parameters, _macs, _top1 in (
     ("regnety_600mf", (15, 48, 32.54, 2.32, 16), 6_055_160, 600e6, 75.5),
     ("regnety_800mf", _Y_800MF, 6_263_168, 800e6, 76.3),
 ):
-    _stages = quantized_widths(*_line)
+    _stages = quantized_widths(_depth, _initial_width, _slope, _step)
     _widths = [
         scale_channels(_width, 1.0, _group_width)
         if _name.startswith("regnet_")

@@ -97,10 +97,10 @@ class ShuffleNetV1(ImageClassifier):
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
 
-# The paper's MACs, for width 1 those of its table 1, and accuracies, which of 1.5 and 2.0 are the authors' in their
-# public code. Parameters of width 1 are what others count too; those of the other widths are rounded to 0.31, 0.72, 3.4
-# and 5.4 million where published, and counted here. The MACs are rounded to whole millions, which is 2.3 % of the
-# smallest; the authors' code has 138 million for 3 and for 8 groups, not the 137 of the paper.
+# The paper's MACs, for width 1 those of its table 1, and accuracies. Parameters of width 1 are what others count too;
+# those of the other widths are published as 0.31, 0.72, 3.4 and 5.4 million, and counted here. The MACs are rounded to
+# whole millions: that is 2.3 % of the smallest and up to 1.1 % of the others (133 million stand for 134.3, and the
+# authors' code has 138, which is the count, for the 137 of 8 groups).
 for _width, _groups, _parameters, _macs, _top1 in (
     (1.0, 1, 1_531_936, 143e6, 66.4),
     (1.0, 2, 1_733_848, 140e6, 67.3),
