@@ -49,6 +49,13 @@ def test_the_shortcut_follows_the_shape(make, out_channels, stride, shape):
     assert block(X).shape == shape
 
 
+def test_the_shortcut_is_a_convolution_where_it_is_asked_to_be():
+    block = Bottleneck(8, 8, 4, project_shortcut=True, rngs=nnx.Rngs(0))
+    assert block.shortcut.conv.kernel.shape == (1, 1, 8, 8)
+    np.testing.assert_allclose(block(X), jax.nn.relu(block.shortcut(X) + block.residual(X)), atol=1e-6)
+    assert not np.allclose(block(X), jax.nn.relu(X + block.residual(X)), atol=1e-3)
+
+
 def test_a_stride_that_became_dilation_dilates_the_second_convolution_only_where_asked():
     block = BasicBlock(8, 8, dilation=2, second_dilation=4, rngs=nnx.Rngs(0))
     assert block.conv1.conv.kernel_dilation == 2

@@ -18,6 +18,7 @@ from zoo.blocks.inception import ExtremeInception, InceptionModule, NaiveIncepti
 from zoo.blocks.inverted_residual import InvertedResidual
 from zoo.blocks.pointwise import PointwiseConv
 from zoo.blocks.residual import BasicBlock, Bottleneck
+from zoo.blocks.resnext import ResNeXtBlock
 from zoo.blocks.separable import DepthwiseConv, DepthwiseSeparableConv
 from zoo.blocks.shuffle import ShuffleUnitV1, ShuffleUnitV2
 from zoo.blocks.spatially_separable import SpatiallySeparableConv
@@ -50,6 +51,7 @@ __all__ = [
     "InvertedResidual",
     "NaiveInceptionModule",
     "PointwiseConv",
+    "ResNeXtBlock",
     "ResizeConv",
     "ShuffleUnitV1",
     "ShuffleUnitV2",

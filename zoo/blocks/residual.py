@@ -71,7 +71,8 @@ class Bottleneck(nnx.Module):
     ResNet's bottleneck (1512.03385, figure 5) with the stride on its 3×3 convolution, as public weights have it;
     with groups ResNeXt's block in its form (c) (1611.05431, figure 3), and RegNetX's where the hidden channels are as
     many as the output's; with squeeze-and-excitation RegNetY's (2003.13678, section 5). The shortcut is a strided
-    1×1 convolution where the shape changes, else the input itself.
+    1×1 convolution where the shape changes, else the input itself unless it is asked to be a convolution, as in block
+    B of DetNet (1804.06215, figure 2).
 
     Args:
         in_channels: channels of the input.
@@ -81,6 +82,7 @@ class Bottleneck(nnx.Module):
         dilation: of the 3×3 convolution.
         groups: of the 3×3 convolution; ResNeXt's cardinality.
         squeeze_channels: of the squeeze-and-excitation behind the 3×3 convolution; None for no such.
+        project_shortcut: whether the shortcut is a convolution even where the shape stays.
         drop_path: probability of dropping the branch that is added to the shortcut.
         norm: makes the normalisations.
         act: activation.
@@ -102,6 +104,7 @@ class Bottleneck(nnx.Module):
         dilation: int = 1,
         groups: int = 1,
         squeeze_channels: int | None = None,
+        project_shortcut: bool = False,
         drop_path: float = 0.0,
         norm: Norm = BatchNorm,
         act: Activation = jax.nn.relu,
@@ -118,14 +121,18 @@ class Bottleneck(nnx.Module):
             else SqueezeExcite(hidden_channels, squeeze_channels, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         )
         self.expand = unit(hidden_channels, out_channels, 1, act=None)
-        is_identity = stride == 1 and in_channels == out_channels
+        is_identity = stride == 1 and in_channels == out_channels and not project_shortcut
         self.shortcut = nnx.data(None if is_identity else unit(in_channels, out_channels, 1, stride, act=None))
         self.drop_path = DropPath(drop_path, rngs=rngs)
         self.act = act
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shortcut = x if self.shortcut is None else self.shortcut(x)
+    def residual(self, x: jax.Array) -> jax.Array:
+        """What is added to the shortcut, shape (N, H', W', out_channels)."""
         y = self.filter(self.reduce(x))
         if self.squeeze_excite is not None:
             y = self.squeeze_excite(y)
-        return self.act(shortcut + self.drop_path(self.expand(y)))
+        return self.expand(y)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.act(shortcut + self.drop_path(self.residual(x)))

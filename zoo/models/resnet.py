@@ -91,7 +91,7 @@ class ResNet(ImageClassifier):
                     hidden = cardinality * round(group_width * 2**number * width)
                     stage.append(Bottleneck(channels, out_channels, hidden, stride, groups=cardinality, **options))
                 else:
-                    stage.append(BasicBlock(channels, out_channels, stride, **options))
+                    stage.append(BasicBlock(channels, out_channels, stride, second_dilation=plan.dilation, **options))
                 channels, stride, dilation = out_channels, 1, plan.dilation
             stages.append(stage)
             strides.append(plan.stride)
