@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from zoo.analysis.cost import count_parameters
-from zoo.blocks import InvertedResidual
+from zoo.blocks import InvertedResidual, SqueezeExcite
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 6)), jnp.float32)
 
@@ -37,6 +40,20 @@ def test_expansion_ratio_1_leaves_the_expansion_out():
     block = InvertedResidual(6, 8, expansion_ratio=1, rngs=nnx.Rngs(0))
     assert block.expand is None
     assert count_parameters(block) == 9 * 6 + 2 * 6 + 6 * 8 + 2 * 8
+
+
+def test_hidden_channels_need_be_no_multiple_of_the_input():
+    block = InvertedResidual(6, 8, hidden_channels=15, rngs=nnx.Rngs(0))
+    assert block.expand.conv.kernel.shape == (1, 1, 6, 15)
+    assert InvertedResidual(6, 8, hidden_channels=6, rngs=nnx.Rngs(0)).expand is None
+
+
+def test_squeeze_and_excitation_comes_behind_the_depthwise_convolution():
+    squeeze = partial(SqueezeExcite, squeeze_channels=2, gate=jax.nn.hard_sigmoid)
+    block = InvertedResidual(6, 8, squeeze_excite=squeeze, rngs=nnx.Rngs(0))
+    assert block.squeeze_excite.gate is jax.nn.hard_sigmoid
+    hidden = block.depthwise(block.expand(X))
+    np.testing.assert_allclose(block(X), block.project(block.squeeze_excite(hidden)), atol=1e-5)
 
 
 def test_a_bad_expansion_ratio_is_refused():

@@ -5,11 +5,14 @@ from zoo.models.detnet import DetNet
 from zoo.models.dilated_resnet import DilatedResNet
 from zoo.models.dilatednet import DilatedNet
 from zoo.models.drn import DRN
+from zoo.models.efficientnet import EfficientNet
 from zoo.models.flattened_net import FlattenedNet
 from zoo.models.googlenet import GoogLeNet
 from zoo.models.inception_v3 import InceptionV3
+from zoo.models.mnasnet import MnasNet
 from zoo.models.mobilenet_v1 import MobileNetV1
 from zoo.models.mobilenet_v2 import MobileNetV2
+from zoo.models.mobilenet_v3 import MobileNetV3
 from zoo.models.mobilenet_v4 import MobileNetV4
 from zoo.models.nin import NetworkInNetwork
 from zoo.models.regnet import RegNet
@@ -27,11 +30,14 @@ __all__ = [
     "DetNet",
     "DilatedNet",
     "DilatedResNet",
+    "EfficientNet",
     "FlattenedNet",
     "GoogLeNet",
     "InceptionV3",
+    "MnasNet",
     "MobileNetV1",
     "MobileNetV2",
+    "MobileNetV3",
     "MobileNetV4",
     "NetworkInNetwork",
     "RegNet",

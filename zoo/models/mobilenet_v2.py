@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models.classifier import ImageClassifier
+from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
 from zoo.registry import ModelInfo, register
@@ -79,34 +79,17 @@ class MobileNetV2(ImageClassifier):
     ) -> None:
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
-        block: Callable[..., InvertedResidual] = partial(InvertedResidual, **shared)
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = scale_channels(32, width)
         self.stem = unit(in_channels, channels, 3, first_stride)
 
-        drop_rates = iter(np.linspace(0, drop_path, sum(row.blocks for row in _ROWS)).tolist())
-        stages: list[list[InvertedResidual]] = []
-        strides: list[int] = []
-        for number, row in enumerate(_ROWS):
-            if number == 0 or row.stride > 1:
-                stages.append([])
-                strides.append(0)
-            out_channels = scale_channels(row.channels, width)
-            stride, dilation = plan.next(1 if small_images and number == 1 else row.stride)
-            for _ in range(row.blocks):
-                stages[-1].append(
-                    block(
-                        channels,
-                        out_channels,
-                        stride=stride,
-                        expansion_ratio=row.expansion_ratio,
-                        dilation=dilation,
-                        drop_path=next(drop_rates),
-                    )
-                )
-                channels, stride, dilation = out_channels, 1, plan.dilation
-            strides[-1] = plan.stride
+        def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> InvertedResidual:
+            return InvertedResidual(in_channels, out_channels, expansion_ratio=row.expansion_ratio, **options, **shared)
+
+        stages, strides, channels = inverted_residual_stages(
+            _ROWS, channels, plan, block, width=width, drop_path=drop_path, small_images=small_images
+        )
         self._init_stages(stages, strides)
 
         num_features = scale_channels(_LAST_CHANNELS, max(1.0, width))
