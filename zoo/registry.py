@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
+from zoo.preprocessing import Preprocessing
 from zoo.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ModelInfo:
         counts_norms: whether `parameters` includes those of normalisation; TF-slim's tables leave them out.
         macs_tolerance: how far `macs` may be from what this project counts, as a share; what is above 1 % is
             explained where the model is registered.
+        own_preprocessing: what images go through in front of the net, where weights say so.
     """
 
     paper: str
@@ -40,6 +42,15 @@ class ModelInfo:
     top1: float | None = None
     counts_norms: bool = True
     macs_tolerance: float = 0.01
+    own_preprocessing: Preprocessing | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What images go through in front of the net: for ImageNet the usual, unless weights say something else."""
+        if self.own_preprocessing is not None:
+            return self.own_preprocessing
+        crop_share = 1.0 if self.input_size == 32 else 0.875
+        return Preprocessing(self.input_size, round(self.input_size / crop_share))
 
 
 @dataclass(frozen=True)
@@ -70,32 +81,56 @@ def register(name: str, architecture: type[ImageClassifier], info: ModelInfo, **
 
 
 def create_model(
-    name: str, *, rngs: nnx.Rngs | None = None, weights: str | PathLike[str] | None = None, **options: Any
+    name: str,
+    *,
+    rngs: nnx.Rngs | None = None,
+    weights: str | PathLike[str] | None = None,
+    strict: bool = True,
+    **options: Any,
 ) -> ImageClassifier:
     """Builds a model, in training mode as every NNX module.
 
     Args:
         name: one of `list_models()`.
         rngs: initialises the parameters; None for seed 0.
-        weights: a safetensors file to load into it, as a training run writes it.
-        **options: of the model's constructor, such as `num_classes=10, small_images=True`.
+        weights: to load into it, as `zoo.weights.checkpoint.find_checkpoint` takes them: a file, the directory of a
+            run, or a name such as "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2" or
+            "timm/mobilenetv4_conv_small.e2400_r224_in1k".
+        strict: whether tensors of the weights that are missing, left over or of another shape are an error.
+        **options: of the model's constructor, such as `num_classes=10, small_images=True`. Those not given are as
+            the weights say, if they come from a run, and else the model's own; but `num_classes` is always that of
+            the weights. If it is given and another, the head is newly initialised, with a warning.
 
     Returns:
         The model; `model(images)` maps (N, H, W, 3) to logits (N, num_classes).
 
     Raises:
         ValueError: for an unknown name or option, with the nearest known ones, or if the weights do not fit.
+        FileNotFoundError: if there are no weights at that path.
+        WeightsUnavailableError: if the weights cannot be fetched.
     """
     entry, known = _find(name), model_options(name)
     for option in options:
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; {nearest(option, known)}")
     architecture: Any = entry.architecture  # whose options each class names for itself
-    model = architecture(rngs=rngs or nnx.Rngs(0), **(entry.options | options))
-    if weights is not None:
-        from zoo.weights.safetensors import load_weights
+    rngs = rngs or nnx.Rngs(0)
+    if weights is None:
+        return architecture(rngs=rngs, **(entry.options | options))
 
-        load_weights(model, weights)
+    from zoo.weights.checkpoint import find_checkpoint  # reads files, which most models do not need
+    from zoo.weights.load import load_weights
+
+    checkpoint = find_checkpoint(weights)
+    said = checkpoint.description.get("options", {}) if checkpoint.model == name else {}
+    model = architecture(rngs=rngs, **(entry.options | said | options))
+    load_weights(
+        model,
+        checkpoint,
+        strict=strict,
+        adopt_classes="num_classes" not in options,
+        set_epsilon="norm" not in options,
+    )
     return model
 
 
@@ -104,13 +139,24 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_models, pattern))
 
 
-def model_info(name: str) -> ModelInfo:
-    """The published figures of a model.
+def model_info(name: str, weights: str | PathLike[str] | None = None) -> ModelInfo:
+    """The published figures of a model, and the preprocessing that belongs to it.
+
+    Args:
+        name: one of `list_models()`.
+        weights: whose preprocessing to tell, as `create_model` takes them; None for the usual one.
 
     Raises:
         ValueError: for an unknown name, with the nearest known ones.
+        FileNotFoundError: if there are no weights at that path.
+        WeightsUnavailableError: if the weights cannot be fetched.
     """
-    return _find(name).info
+    info = _find(name).info
+    if weights is None:
+        return info
+    from zoo.weights.checkpoint import find_checkpoint
+
+    return replace(info, own_preprocessing=find_checkpoint(weights).preprocessing)
 
 
 def model_options(name: str) -> list[str]:

@@ -7,7 +7,8 @@ from flax import nnx
 
 import zoo
 from zoo.blocks import ConvNormAct
-from zoo.weights.safetensors import load_weights, save_weights
+from zoo.weights.load import load_weights
+from zoo.weights.safetensors import save_weights
 
 
 def block(seed: int = 0, out_channels: int = 4) -> ConvNormAct:

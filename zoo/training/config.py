@@ -58,8 +58,8 @@ class ModelConfig(_Section):
     """Number of classes; None for as many as the data has."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters stay float32."""
-    weights: Path | None = None
-    """A safetensors file to start from; None for a random start."""
+    weights: str | None = None
+    """To start from: a file, a run's directory, torchvision/NAME or timm/NAME; None for a random start."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -79,6 +79,7 @@ def write_results(
         "model": config.model.name,
         "options": options_of_model(config, dataset),
         "class_names": dataset.class_names,
+        "image_size": dataset.image_size,
         "mean": dataset.mean,
         "std": dataset.std,
     }

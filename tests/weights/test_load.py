@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import zoo
+from zoo.blocks import BatchNorm
+from zoo.weights.export import export_weights
+from zoo.weights.load import load_weights
+from zoo.weights.safetensors import read_tensors, save_weights, write_tensors
+
+SMALL = {"width": 0.35, "num_classes": 10, "small_images": True}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A file of torchvision's names."""
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    model = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
+    export_weights(model, path, to="torchvision")
+    return path
+
+
+def change(path, tmp_path, edit):
+    tensors, _ = read_tensors(path)
+    edit(tensors)
+    write_tensors(tmp_path / "changed.safetensors", tensors, {})
+    return tmp_path / "changed.safetensors"
+
+
+def message_for(path, **options) -> str:
+    with pytest.raises(ValueError, match="does not fit") as error:
+        zoo.create_model("mobilenet_v2", weights=path, **SMALL | options)
+    return str(error.value)
+
+
+def test_names_of_torchvision_are_recognised(exported):
+    model = zoo.create_model("mobilenet_v2", weights=exported, **SMALL)
+    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
+    np.testing.assert_array_equal(
+        model.stages[2][1].expand.conv.kernel[...], saved.stages[2][1].expand.conv.kernel[...]
+    )
+
+
+def test_a_renamed_tensor_is_refused_by_both_names(exported, tmp_path):
+    def rename(tensors):
+        tensors["features.0.0.wait"] = tensors.pop("features.0.0.weight")
+
+    message = message_for(change(exported, tmp_path, rename))
+    assert "features.0.0.weight is missing" in message
+    assert "features.0.0.wait has no place in the model" in message
+
+
+def test_a_transposed_tensor_is_refused_by_its_shape(exported, tmp_path):
+    def transpose(tensors):
+        tensors["features.0.0.weight"] = tensors["features.0.0.weight"].transpose(2, 3, 1, 0)
+
+    message = message_for(change(exported, tmp_path, transpose))
+    assert "features.0.0.weight has shape (3, 3, 3, 16), the model's has (16, 3, 3, 3)" in message
+
+
+def test_a_transposed_tensor_of_the_same_shape_is_refused_by_its_checksum(exported, tmp_path):
+    """As when something else writes the file again and keeps its header."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    tensors, _ = read_tensors(exported)
+    with safe_open(exported, framework="numpy") as file:
+        header = file.metadata()
+    tensors["features.0.0.weight"] = np.ascontiguousarray(tensors["features.0.0.weight"].swapaxes(2, 3))
+    save_file(tensors, tmp_path / "changed.safetensors", header)
+    with pytest.raises(ValueError, match=r"changed after it was written, by the checksums of features\.0\.0\.weight$"):
+        zoo.create_model("mobilenet_v2", weights=tmp_path / "changed.safetensors", **SMALL)
+
+
+def test_a_file_of_another_model_is_refused(exported):
+    with pytest.raises(ValueError, match="of the 16 tensors that AlexNet has in the zoo and in torchvision it has 2"):
+        zoo.create_model("alexnet", weights=exported)
+    assert "features.18.0.weight has shape (1280, 112, 1, 1), the model's has (1280, 160, 1, 1)" in message_for(
+        exported, width=0.5
+    )
+
+
+def test_a_truncated_file_is_refused(exported, tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(exported.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        zoo.create_model("mobilenet_v2", weights=path, **SMALL)
+    with pytest.raises(FileNotFoundError, match=r"there are no weights at .*absent"):
+        zoo.create_model("mobilenet_v2", weights=tmp_path / "absent.safetensors")
+
+
+def test_what_does_not_fit_is_passed_over_if_asked(exported, tmp_path):
+    path = change(exported, tmp_path, lambda tensors: tensors.pop("features.0.0.weight"))
+    model = zoo.create_model("mobilenet_v2", weights=path, strict=False, **SMALL)
+    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
+    assert (model.stem.conv.kernel[...] != saved.stem.conv.kernel[...]).any()
+    np.testing.assert_array_equal(model.last.conv.kernel[...], saved.last.conv.kernel[...])
+
+
+def test_another_number_of_classes_keeps_the_body_and_says_so(exported):
+    with pytest.warns(UserWarning, match=r"another number of classes: head\.bias, head\.kernel stay newly initialised"):
+        model = zoo.create_model("mobilenet_v2", weights=exported, **SMALL | {"num_classes": 3})
+    assert model.head.bias.shape == (3,)
+    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
+    np.testing.assert_array_equal(model.last.conv.kernel[...], saved.last.conv.kernel[...])
+
+
+def test_the_number_of_classes_is_that_of_the_weights_unless_given(exported):
+    model = zoo.create_model("mobilenet_v2", weights=exported, width=0.35)
+    assert model.head.bias.shape == (10,)
+
+
+def test_epsilon_is_that_of_the_weights_unless_a_norm_is_given(exported, tmp_path):
+    def epsilon(**options):
+        model = zoo.create_model("mobilenet_v2", **SMALL | options)
+        return model.stem.norm.epsilon
+
+    def norm(*arguments, **options):
+        return BatchNorm(*arguments, epsilon=0.01, **options)
+
+    save_weights(zoo.create_model("mobilenet_v2", norm=norm, **SMALL), tmp_path / "ours.safetensors")
+    assert epsilon(weights=tmp_path / "ours.safetensors") == 0.01
+    assert epsilon(weights=exported) == 1e-5
+    assert epsilon(weights=exported, norm=norm) == 0.01
+
+
+def test_a_run_tells_its_options(tmp_path):
+    model = zoo.create_model("mobilenet_v2", **SMALL)
+    description = '{"model": "mobilenet_v2", "options": {"width": 0.35, "small_images": true}}'
+    save_weights(model, tmp_path / "weights.safetensors", {"zoo": description})
+    loaded = zoo.create_model("mobilenet_v2", weights=tmp_path)  # the directory of the run
+    assert loaded.feature_strides == model.feature_strides
+    assert loaded.head.bias.shape == (10,)
+
+
+def test_any_module_takes_its_own_weights(tmp_path):
+    layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    save_weights(layer, tmp_path / "w.safetensors")
+    other = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
+    load_weights(other, tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(layer(jnp.ones((1, 2))), other(jnp.ones((1, 2))))

@@ -1,0 +1,74 @@
+"""From pictures to what a net was trained on: resized, cropped and normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from zoo.registry import ModelInfo
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a picture goes through in front of a net.
+
+    Attributes:
+        input_size: height and width of the crop from the middle, in pixels.
+        resize_size: to how many pixels the shorter side is resized before.
+        interpolation: of the resizing, which smooths where it makes smaller.
+        mean, std: of each channel, in units of 0 to 1: what is subtracted and what the rest is divided by.
+    """
+
+    input_size: int
+    resize_size: int
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+def preprocess(images: Iterable[Any], info: ModelInfo | Preprocessing) -> np.ndarray:
+    """Pictures as a net takes them: float32 (N, input_size, input_size, 3).
+
+    Args:
+        images: Pillow images, or uint8 arrays (H, W, 3) or (H, W).
+        info: of a model, `zoo.model_info(name, weights=...)`, or what belongs to the weights.
+
+    Raises:
+        ValueError: without images, or if an array is not uint8 or has another shape.
+    """
+    from PIL import Image
+
+    how = info if isinstance(info, Preprocessing) else info.preprocessing
+    pictures = []
+    for image in images:
+        if not isinstance(image, Image.Image):
+            array = np.asarray(image)
+            if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
+                raise ValueError(f"an image of {array.dtype} {array.shape} must be uint8 (H, W, 3) or (H, W)")
+            image = Image.fromarray(array)
+        pictures.append(_resized_crop(image.convert("RGB"), how))
+    if not pictures:
+        raise ValueError("there are no images")
+    mean, std = (np.asarray(values, np.float32) for values in (how.mean, how.std))
+    return (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / std
+
+
+def _resized_crop(image: Any, how: Preprocessing) -> np.ndarray:
+    from PIL import Image
+
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    other = int(how.resize_size * long / short)
+    size = (how.resize_size, other) if width <= height else (other, how.resize_size)
+    if size != image.size:
+        method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[how.interpolation]
+        image = image.resize(size, method)
+    left, top = (round((length - how.input_size) / 2) for length in size)
+    # Beyond the border of a picture that is smaller than the crop Pillow gives black, as torchvision's padding does.
+    return np.asarray(image.crop((left, top, left + how.input_size, top + how.input_size)))

@@ -1,0 +1,107 @@
+"""`find_checkpoint`: from what a user writes as `weights=` to a file and what belongs to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.preprocessing import Preprocessing
+from zoo.weights import timm, torchvision
+from zoo.weights.numerics import Numerics
+from zoo.weights.safetensors import read_tensors
+from zoo.weights.torch_file import read_torch_file
+
+_FILES_IN_A_FOLDER = ("model.safetensors", "weights.safetensors")  # of a model hub's folder, of a run's directory
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of weights, and what is known of them apart from their tensors.
+
+    Attributes:
+        path: of the file.
+        known_model: the name of our model that the weights are for, as far as their name tells.
+        known_preprocessing: what images go through in front of them, as far as their name tells.
+        known_numerics: how the net computes with them, as far as their name tells.
+    """
+
+    path: Path
+    known_model: str | None = None
+    known_preprocessing: Preprocessing | None = None
+    known_numerics: Numerics | None = None
+
+    @cached_property
+    def _content(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there are no weights at {self.path}")
+        if self.path.suffix in (".pth", ".pt", ".bin"):
+            return read_torch_file(self.path), {}
+        return read_tensors(self.path)
+
+    @property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Name -> tensor.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is damaged.
+        """
+        return self._content[0]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a training run of the zoo says about its weights: model, options, class_names, mean, std, image_size."""
+        return json.loads(self._content[1].get("zoo", "{}"))
+
+    @property
+    def model(self) -> str | None:
+        """The name of our model that the weights are for; None if nothing tells."""
+        return self.known_model or self.description.get("model")
+
+    @property
+    def numerics(self) -> Numerics | None:
+        """How the net computes with the weights; None if nothing but the names of the tensors tells."""
+        recorded = self._content[1].get("numerics")
+        return self.known_numerics or (None if recorded is None else Numerics.from_json(recorded))
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What images go through in front of the net; None if nothing tells."""
+        if self.known_preprocessing is not None:
+            return self.known_preprocessing
+        said = self.description
+        size = said.get("image_size")
+        return size and Preprocessing(size, size, mean=tuple(said["mean"]), std=tuple(said["std"]))
+
+
+def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
+    """Finds or fetches weights.
+
+    Args:
+        weights: a `.safetensors` file of the zoo, torchvision or timm; a `.pth` file, to read which takes PyTorch; a
+            folder with `weights.safetensors`, as of a run, or with `model.safetensors` and `config.json`, as timm's
+            are published; "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2", fetched from its official address into
+            PyTorch's cache; "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's.
+
+    Raises:
+        WeightsUnavailableError: if they are not in the cache and cannot be fetched.
+        ValueError: for a name that torchvision does not have, with the nearest.
+    """
+    path, name = Path(weights), os.fspath(weights)
+    if not path.exists() and name.startswith("torchvision/"):
+        known = torchvision.find(name.removeprefix("torchvision/"))
+        return Checkpoint(torchvision.fetch(known), known.model, known.preprocessing)
+    if not path.exists() and name.startswith("timm/"):
+        path = timm.fetch(name)
+    if path.is_dir():
+        path = next((path / file for file in _FILES_IN_A_FOLDER if (path / file).is_file()), path)
+    config = path.parent / "config.json"
+    if path.name == "model.safetensors" and config.is_file():
+        return Checkpoint(path, *timm.describe(json.loads(config.read_text("utf-8"))))
+    return Checkpoint(path)

@@ -1,0 +1,35 @@
+"""Writing weights under the names and in the layouts of torchvision or timm."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from flax import nnx
+
+from zoo.weights.name_map import counters, torch_tensors
+from zoo.weights.names import name_maps
+from zoo.weights.safetensors import variables, write_tensors
+
+
+def export_weights(model: nnx.Module, path: str | os.PathLike[str], *, to: str) -> None:
+    """Writes a safetensors file that the original net loads by `load_state_dict(..., strict=True)`.
+
+    Args:
+        model: of a class that there is in both.
+        path: of the file.
+        to: "torchvision" or "timm".
+
+    Raises:
+        ValueError: if the model is not in that library.
+    """
+    maps = name_maps(model)
+    if to not in maps:
+        known = f"it is in {', '.join(maps)}" if maps else "no other library has it"
+        raise ValueError(f"{to} has no such {type(model).__name__}; {known}")
+    names = maps[to]
+    values, places = variables(model), torch_tensors(model, names)
+    tensors = {there.name: there.from_ours(np.asarray(values[ours][...])) for ours, there in places.items()}
+    # PyTorch counts the batches that the running statistics have seen, which no layer of these nets makes use of.
+    tensors |= {name: np.zeros((), np.int64) for name in counters(model, names)}
+    write_tensors(path, tensors, {"format": "pt"})

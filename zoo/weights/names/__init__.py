@@ -1,0 +1,50 @@
+"""The names that public PyTorch implementations give to the layers of our models, one family a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import nnx
+
+from zoo.models import (
+    VGG16,
+    AlexNet,
+    EfficientNet,
+    GoogLeNet,
+    InceptionV3,
+    MnasNet,
+    MobileNetV1,
+    MobileNetV2,
+    MobileNetV3,
+    MobileNetV4,
+    RegNet,
+    ResNet,
+    ShuffleNetV2,
+    Xception,
+)
+from zoo.weights.name_map import NameMap
+from zoo.weights.names import alexnet, inception, mobilenet, regnet, resnet, shufflenet, vgg, xception
+
+_MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
+    AlexNet: {"torchvision": alexnet.torchvision},
+    EfficientNet: {"torchvision": mobilenet.torchvision_efficientnet, "timm": mobilenet.timm_efficientnet},
+    GoogLeNet: {"torchvision": inception.googlenet},
+    InceptionV3: {"torchvision": inception.inception_v3, "timm": inception.inception_v3},
+    MnasNet: {"torchvision": mobilenet.torchvision_mnasnet, "timm": mobilenet.timm_mnasnet},
+    MobileNetV1: {"timm": mobilenet.timm_v1},
+    MobileNetV2: {"torchvision": mobilenet.torchvision_v2, "timm": mobilenet.timm_v2},
+    MobileNetV3: {"torchvision": mobilenet.torchvision_v3, "timm": mobilenet.timm_v3},
+    MobileNetV4: {"timm": mobilenet.timm_v4},
+    RegNet: {"torchvision": regnet.torchvision, "timm": regnet.timm},
+    ResNet: {"torchvision": resnet.torchvision, "timm": resnet.torchvision},
+    ShuffleNetV2: {"torchvision": shufflenet.torchvision_v2},
+    VGG16: {"torchvision": vgg.torchvision, "timm": vgg.timm},
+    Xception: {"timm": xception.timm},
+}
+
+
+def name_maps(model: nnx.Module) -> dict[str, NameMap]:
+    """The libraries that have a model, "torchvision" or "timm", and the names there."""
+    maps = {library: make(model) for library, make in _MAPS.get(type(model), {}).items()}
+    return {library: names for library, names in maps.items() if names is not None}

@@ -1,0 +1,54 @@
+"""`Numerics`: how a net computes with its weights, where implementations of the same net differ."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flax import nnx
+
+from zoo.blocks import Conv
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What no tensor of a checkpoint tells.
+
+    Attributes:
+        epsilon: what the batch norms add to the variance; None if they differ or there are none.
+        tensorflow_padding: whether strided convolutions pad as TensorFlow's `SAME`, which at stride 2 and an even
+            size puts no pixel before the image and one behind it, where PyTorch puts one on both sides.
+    """
+
+    epsilon: float | None = None
+    tensorflow_padding: bool = False
+
+    @classmethod
+    def of(cls, model: nnx.Module) -> Numerics:
+        """Those of a model."""
+        epsilons = {layer.epsilon for layer in _layers(model, nnx.BatchNorm)}
+        return cls(
+            epsilon=epsilons.pop() if len(epsilons) == 1 else None,
+            tensorflow_padding=any(layer.padding == "SAME" for layer in _layers(model, nnx.Conv)),
+        )
+
+    def apply(self, model: nnx.Module, *, set_epsilon: bool = True) -> None:
+        """Makes a model compute so, but for the epsilon if that is not to be set."""
+        if self.epsilon is not None and set_epsilon:
+            for norm in _layers(model, nnx.BatchNorm):
+                norm.epsilon = self.epsilon
+        if self.tensorflow_padding:
+            for conv in _layers(model, Conv):
+                conv.padding = "SAME"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Numerics:
+        return cls(**json.loads(text))
+
+
+def _layers(model: nnx.Module, kind: type) -> list[Any]:
+    return [layer for _, layer in nnx.iter_modules(model) if isinstance(layer, kind)]

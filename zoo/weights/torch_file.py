@@ -1,0 +1,43 @@
+"""Reading PyTorch's own files, without executing what is pickled in them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def read_torch_file(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, also of one that lies in a training checkpoint as `state_dict` or `model`.
+
+    Raises:
+        ModuleNotFoundError: without PyTorch.
+        ValueError: if the file is damaged, holds anything but tensors and plain data, or has no state dict.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path} is in PyTorch's own format, which takes PyTorch to read: `pip install torch`. Or save it, where "
+            "there is one, by `safetensors.torch.save_file(state_dict, 'weights.safetensors')`"
+        ) from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        first_line, *_ = f"{error}\n".splitlines()
+        raise ValueError(f"{path} is no whole file of tensors: {first_line}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict: names and tensors")
+    return {name.removeprefix("module."): _numpy(tensor) for name, tensor in state.items()}
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
