@@ -9,9 +9,12 @@ import pytest
 from flax import nnx
 
 import zoo
-from zoo.analysis.cost import count_macs, count_parameters
+from zoo.analysis.cost import count_parameters
+from zoo.analysis.model_table import count_row, read_table
 from zoo.ops import force_lowering
 from zoo.registry import _models
+
+FASTEST_TO_COMPILE = {"xla_backend_optimization_level": 0}  # each program runs but once
 
 every_model = pytest.mark.parametrize("name", zoo.list_models())
 
@@ -39,22 +42,20 @@ def norm_parameters(model: nnx.Module) -> int:
 
 
 @every_model
-def test_published_parameters_are_met(name):
-    model, info = abstract(name), zoo.model_info(name)
-    parameters = count_parameters(model) - (0 if info.counts_norms else norm_parameters(model))
+def test_published_figures_are_met_and_the_table_is_not_stale(name):
+    row, info = count_row(name), zoo.model_info(name)
+    parameters = row.parameters - (0 if info.counts_norms else norm_parameters(abstract(name)))
     if isinstance(info.parameters, int):
         assert parameters == info.parameters
     else:
         assert parameters == pytest.approx(info.parameters, rel=0.01)
+    if info.macs is not None:
+        assert row.macs == pytest.approx(info.macs, rel=info.macs_tolerance)
+    assert read_table(name) == [row], "stale: run `python -m zoo.analysis.model_table`"
 
 
-@every_model
-def test_published_macs_are_met(name):
-    info = zoo.model_info(name)
-    if info.macs is None:
-        pytest.skip("no figure is published")
-    macs = count_macs(abstract(name), (info.input_size, info.input_size, 3))
-    assert macs == pytest.approx(info.macs, rel=info.macs_tolerance)
+def test_the_table_has_no_models_that_are_gone():
+    assert [row.name for row in read_table()] == zoo.list_models()
 
 
 @every_model
@@ -74,7 +75,7 @@ def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
     images = jnp.asarray(np.random.default_rng(0).standard_normal((4, 32, 32, 3)), jnp.float32)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
 
-    @jax.jit
+    @jax.jit(compiler_options=FASTEST_TO_COMPILE)
     def loss_and_gradient(params):
         def loss(params):
             logits = nnx.merge(graph, params, rest, copy=True)(images)
@@ -82,7 +83,7 @@ def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
 
         return jax.grad(loss, has_aux=True)(params)
 
-    with force_lowering("native"):  # compiles faster
+    with force_lowering("native"):
         gradient, logits = loss_and_gradient(params)
     assert logits.shape == (4, 7)
     assert logits.dtype == jnp.float32
@@ -96,12 +97,14 @@ def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
     model = zoo.create_model(name, num_classes=7, **small(name), dtype=jnp.bfloat16)
     model.eval()
     images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)), jnp.float32)
-    predict = nnx.jit(lambda model, images: model(images))
+    graph, state = nnx.split(model)
+    predict = jax.jit(lambda state, images: nnx.merge(graph, state)(images), compiler_options=FASTEST_TO_COMPILE)
     with force_lowering("native"):
-        logits = predict(model, images)
+        logits = predict(state, images)
     assert logits.dtype == jnp.float32
     others = images.at[1:].set(0)
-    np.testing.assert_allclose(predict(model, others)[0], logits[0], atol=1e-6)
+    np.testing.assert_allclose(predict(state, others)[0], logits[0], atol=1e-6)
+    assert predict._cache_size() == 1, "compiled twice"
 
 
 def test_patterns_select_names():

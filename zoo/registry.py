@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import inspect
 from dataclasses import dataclass, replace
+from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def create_model(
 
 def list_models(pattern: str = "*") -> list[str]:
     """The names that match a shell pattern such as "mobilenet*", sorted."""
-    return sorted(fnmatch.filter(_models, pattern))
+    return sorted(fnmatch.filter(_registered(), pattern))
 
 
 def model_info(name: str, weights: str | PathLike[str] | None = None) -> ModelInfo:
@@ -170,6 +171,12 @@ def model_options(name: str) -> list[str]:
 
 
 def _find(name: str) -> _Entry:
-    if name not in _models:
-        raise ValueError(f"unknown model {name!r}; {nearest(name, sorted(_models))}")
-    return _models[name]
+    models = _registered()
+    if name not in models:
+        raise ValueError(f"unknown model {name!r}; {nearest(name, sorted(models))}")
+    return models[name]
+
+
+def _registered() -> dict[str, _Entry]:
+    import_module("zoo.models")  # whose modules register what they have
+    return _models

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from zoo.analysis.cost import count_macs, count_parameters
+import zoo
+import zoo.blocks
+from zoo.analysis.cost import cost_tree, count_macs, count_parameters
 from zoo.blocks import Conv
 
 
@@ -46,3 +48,51 @@ def test_counting_leaves_the_mode_alone():
     model = nnx.BatchNorm(8, rngs=nnx.Rngs(0))
     count_macs(model, (4, 4, 8))
     assert model.use_running_average is False
+
+
+class Block(nnx.Module):
+    def __init__(self) -> None:
+        self.unused = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+        self.layers = nnx.List([nnx.Conv(4, 4, (3, 3), use_bias=False, rngs=nnx.Rngs(0)) for _ in range(2)])
+        self.scale = nnx.Param(jnp.ones(4))
+
+    def __call__(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return jax.checkpoint(jax.jit(self.layers[0]))(x) * self.scale[...] @ jnp.ones((4, 5))
+
+
+def test_costs_belong_to_the_innermost_module():
+    tree = cost_tree(nnx.Sequential(Block(), nnx.Linear(5, 7, rngs=nnx.Rngs(0))), (6, 6, 4))
+    conv, product, linear = 36 * 9 * 16, 36 * 4 * 5, 36 * 5 * 7
+    assert (tree.path, tree.kind, tree.output_shape) == ((), "Sequential", (6, 6, 7))
+    assert tree.macs == 3 * conv + product + linear
+    assert tree.activations == 3 * 36 * 4 + 36 * 5 + 36 * 7
+    (layers,) = tree.children
+    block, last = layers.children
+    assert (last.macs, last.parameters, last.output_shape) == (linear, 5 * 7 + 7, (6, 6, 7))
+    assert block.path == ("layers", 0)
+    assert block.macs == 3 * conv + product
+    assert block.parameters == 2 * 9 * 16 + 4 + 2 * 2 + 2
+    inside = {child.path[2:]: child for child in block.children}
+    assert list(inside) == [("layers",), ("unused",)], "called first, then those not called"
+    assert [conv.macs for conv in inside["layers",].children] == [2 * conv, conv], "a module called twice counts twice"
+    assert inside["unused",].macs == 0
+    assert inside["unused",].output_shape is None
+
+
+def test_counting_leaves_the_classes_alone():
+    own, inherited = Block.__call__, "__call__" in zoo.blocks.DepthwiseConv.__dict__
+    model = nnx.Sequential(Block(), zoo.blocks.DepthwiseConv(5, rngs=nnx.Rngs(0)))
+    cost_tree(model, (6, 6, 4))
+    assert Block.__call__ is own
+    assert ("__call__" in zoo.blocks.DepthwiseConv.__dict__) == inherited
+    with pytest.raises(ValueError, match="feature dimension"):
+        cost_tree(model, (6, 6, 3))
+    assert Block.__call__ is own
+
+
+def test_activations_are_those_of_the_published_count():
+    """2003.13678's authors give 11.1 million for ResNet-50."""
+    model = nnx.eval_shape(lambda: zoo.create_model("resnet50"))
+    assert cost_tree(model, (224, 224, 3)).activations == pytest.approx(11.1e6, rel=0.01)

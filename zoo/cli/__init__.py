@@ -1,0 +1,30 @@
+"""The command `zoo`: what there is, what it costs, and what to do with weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from zoo.cli.list import list_models
+from zoo.cli.summary import summary
+
+COMMANDS = {"list": list_models, "summary": summary}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: the arguments after the program's name; None for those of this process.
+
+    Returns:
+        The exit status: 0, or 2 after one line on stderr for a command that cannot be carried out.
+    """
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="zoo", args=argv, description=__doc__)
+    except (ValueError, OSError) as error:
+        print(f"zoo: error: {error}", file=sys.stderr)
+        return 2
+    return 0
