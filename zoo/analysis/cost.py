@@ -21,7 +21,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from zoo.ops import force_lowering
 
-Path = tuple[str | int, ...]
+Path = tuple[Any, ...]
 _SCOPE = "zoo_module:"
 
 
@@ -93,8 +93,10 @@ def cost_tree(model: nnx.Module, image_shape: tuple[int, ...]) -> Cost:
 def _calls_recorded(model: nnx.Module, nodes: dict[Path, Cost]) -> Iterator[None]:
     """Within it, what a module computes is traced in a scope that has its number among the `nodes`."""
     paths = {id(module): path for path, module in _modules(model)}
-    classes = {type(module) for _, module in _modules(model)}
-    own = {kind: kind.__dict__.get("__call__") for kind in classes}
+    classes: set[Any] = {type(module) for _, module in _modules(model)}
+    classes = {kind for kind in classes if hasattr(kind, "__call__")}  # noqa: B004  # a class can always be called
+    inherited = {kind for kind in classes if "__call__" not in kind.__dict__}
+    calls = {kind: kind.__call__ for kind in classes}
 
     def recorded(call: Callable[..., Any]) -> Callable[..., Any]:
         def call_recorded(module: nnx.Module, *arguments: Any, **options: Any) -> Any:
@@ -109,17 +111,16 @@ def _calls_recorded(model: nnx.Module, nodes: dict[Path, Cost]) -> Iterator[None
 
         return call_recorded
 
-    calls = {kind: kind.__call__ for kind in classes if callable(getattr(kind, "__call__", None))}  # noqa: B004
     try:
         for kind, call in calls.items():
-            kind.__call__ = recorded(call)  # type: ignore[method-assign]
+            kind.__call__ = recorded(call)
         yield
     finally:
-        for kind in calls:
-            if own[kind] is None:
+        for kind, call in calls.items():
+            if kind in inherited:
                 del kind.__call__
             else:
-                kind.__call__ = own[kind]  # type: ignore[method-assign]
+                kind.__call__ = call
 
 
 def _modules(model: nnx.Module) -> list[tuple[Path, nnx.Module]]:

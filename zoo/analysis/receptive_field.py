@@ -102,7 +102,7 @@ def _trace(jaxpr: Jaxpr, arguments: Sequence[_Axes]) -> list[_Axes]:
     known: dict[Any, _Axes] = dict(zip(jaxpr.invars, arguments, strict=True))
 
     def axes_of(variable: Any) -> _Axes:
-        nothing = (None,) * len(variable.aval.shape)
+        nothing = (None,) * len(_shape(variable))
         return nothing if isinstance(variable, Literal) else known.get(variable, nothing)
 
     for equation in jaxpr.eqns:
@@ -113,7 +113,7 @@ def _trace(jaxpr: Jaxpr, arguments: Sequence[_Axes]) -> list[_Axes]:
 
 def _step(equation: JaxprEqn, inputs: list[_Axes]) -> list[_Axes]:
     name, parameters = equation.primitive.name, equation.params
-    nothing: list[_Axes] = [(None,) * len(variable.aval.shape) for variable in equation.outvars]
+    nothing: list[_Axes] = [(None,) * len(_shape(variable)) for variable in equation.outvars]
     if not any(axis for axes in inputs for axis in axes):
         return nothing
     inner = next((value for value in parameters.values() if isinstance(value, ClosedJaxpr | Jaxpr)), None)
@@ -123,14 +123,18 @@ def _step(equation: JaxprEqn, inputs: list[_Axes]) -> list[_Axes]:
         return _trace(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner, inputs)
     if name in _MOVERS or not _goes_place_by_place(equation, inputs):
         raise NotImplementedError(f"how {name} moves places is not known")
-    return [_join(inputs, len(variable.aval.shape)) for variable in equation.outvars]
+    return [_join(inputs, len(_shape(variable))) for variable in equation.outvars]
 
 
 def _goes_place_by_place(equation: JaxprEqn, inputs: list[_Axes]) -> bool:
     """Whether every input that has places has the shape of the outputs."""
-    shapes = {variable.aval.shape for variable in equation.outvars}
+    shapes = {_shape(variable) for variable in equation.outvars}
     placed = (variable for variable, axes in zip(equation.invars, inputs, strict=True) if any(axes))
-    return all(shapes == {variable.aval.shape} for variable in placed)
+    return all(shapes == {_shape(variable)} for variable in placed)
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape
 
 
 def _join(inputs: Sequence[_Axes], ndim: int) -> _Axes:
@@ -144,7 +148,7 @@ def _join(inputs: Sequence[_Axes], ndim: int) -> _Axes:
 
 
 def _convolution(equation: JaxprEqn, inputs: list[_Axes]) -> _Axes:
-    parameters, kernel = equation.params, equation.invars[1].aval.shape
+    parameters, kernel = equation.params, _shape(equation.invars[1])
     layout = parameters["dimension_numbers"]
     result: list[ReceptiveField | None] = [None] * len(kernel)
     for number, (input_axis, output_axis) in enumerate(zip(layout.lhs_spec[2:], layout.out_spec[2:], strict=True)):
@@ -206,7 +210,7 @@ def _reduce(equation: JaxprEqn, inputs: list[_Axes]) -> _Axes:
 
 def _reshape(equation: JaxprEqn, inputs: list[_Axes]) -> _Axes:
     """Axes of space that keep their length and what is before them keep their field; flattened ones lose it."""
-    before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    before, after = _shape(equation.invars[0]), _shape(equation.outvars[0])
     result: list[ReceptiveField | None] = [None] * len(after)
     for axis, field in enumerate(inputs[0]):
         for target, length in enumerate(after):

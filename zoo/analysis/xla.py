@@ -51,7 +51,8 @@ def xla_cost(model: nnx.Module, image_shape: tuple[int, ...], batch_size: int = 
 
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state)
     compiled = jax.jit(infer).lower(abstract, images).compile()
-    counted, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
+    counted: Any = compiled.cost_analysis() or {}
+    memory: Any = compiled.memory_analysis()
     return XlaCost(
         flops=counted.get("flops"),
         bytes_accessed=counted.get("bytes accessed"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
 from zoo.cli.list import list_models
 from zoo.cli.summary import summary
 
-COMMANDS = {"list": list_models, "summary": summary}
+_COMMANDS: dict[str, Callable[..., Any]] = {"list": list_models, "summary": summary}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 after one line on stderr for a command that cannot be carried out.
     """
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="zoo", args=argv, description=__doc__)
+        tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="zoo", args=argv, description=__doc__)
     except (ValueError, OSError) as error:
         print(f"zoo: error: {error}", file=sys.stderr)
         return 2
