@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from zoo.cli import main
+from zoo.weights.safetensors import read_tensors, save_weights
 
 
 def lines_of(capsys, *argv: str) -> list[str]:
@@ -68,3 +73,63 @@ def test_a_mistake_is_one_line_and_status_2(argv, message, capsys):
     written = capsys.readouterr().err
     assert written.startswith(f"zoo: error: {message}")
     assert written.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def run_directory(tmp_path_factory):
+    """Of a net that tells dark pictures from light ones, in this order."""
+    folder = tmp_path_factory.mktemp("run")
+    options = {"width": 0.35, "num_classes": 2, "small_images": True}
+    model = zoo.create_model("mobilenet_v2", **options)
+    model.head.kernel[...] = model.head.kernel[...] * 0
+    description = {
+        "model": "mobilenet_v2",
+        "options": options,
+        "class_names": ["dark", "light"],
+        "image_size": 32,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+    }
+    model.head.bias[...] = jnp.array([0.0, np.log(3.0)])
+    save_weights(model, folder / "weights.safetensors", {"zoo": json.dumps(description)})
+    return folder
+
+
+def test_convert_writes_names_of_the_library_that_load_back(run_directory, tmp_path, capsys):
+    out = tmp_path / "out.safetensors"
+    lines = lines_of(capsys, "convert", str(run_directory), str(out), "--to", "timm")
+    assert lines[0] == f"{out}: mobilenet_v2 for timm"
+    assert "set the first strides of timm's net to 1" in lines[1]
+    tensors, _ = read_tensors(out)
+    assert tensors["blocks.0.0.conv_dw.weight"].shape == (16, 1, 3, 3)
+    ours = zoo.create_model("mobilenet_v2", weights=run_directory)
+    again = zoo.create_model("mobilenet_v2", weights=out)
+    np.testing.assert_array_equal(ours.last.conv.kernel[...], again.last.conv.kernel[...])
+
+
+def test_predict_prints_the_classes_of_each_picture_by_likelihood(run_directory, tmp_path, capsys):
+    pictures = [str(tmp_path / f"{number}.png") for number in range(2)]
+    for picture in pictures:
+        Image.new("RGB", (40, 30)).save(picture)
+    lines = lines_of(capsys, "predict", *pictures, "--weights", str(run_directory))
+    assert lines == [pictures[0], "   75.00%  light", "   25.00%  dark", pictures[1], *lines[1:3]]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["predict", "--weights", "w.safetensors"], "there are no images"),
+        (["predict", "a.png", "--weights", "absent.safetensors"], "there are no weights at absent.safetensors"),
+        (["convert", "absent.safetensors", "o.safetensors", "--to", "timm"], "there are no weights at absent.safeten"),
+    ],
+)
+def test_a_missing_file_is_one_line_and_status_2(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    assert capsys.readouterr().err.startswith(f"zoo: error: {message}")
+
+
+def test_weights_that_do_not_tell_their_model_need_its_name(tmp_path, capsys):
+    save_weights(zoo.create_model("mobilenet_v2", width=0.35), tmp_path / "w.safetensors")
+    assert main(["convert", str(tmp_path / "w.safetensors"), str(tmp_path / "o.safetensors"), "--to", "timm"]) == 2
+    assert "does not tell which model it is of; name it by --model" in capsys.readouterr().err

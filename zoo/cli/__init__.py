@@ -8,10 +8,18 @@ from typing import Any
 
 import tyro
 
+from zoo.cli.convert import convert
 from zoo.cli.list import list_models
+from zoo.cli.predict import predict
 from zoo.cli.summary import summary
+from zoo.weights.unavailable import WeightsUnavailableError
 
-_COMMANDS: dict[str, Callable[..., Any]] = {"list": list_models, "summary": summary}
+_COMMANDS: dict[str, Callable[..., Any]] = {
+    "list": list_models,
+    "summary": summary,
+    "convert": convert,
+    "predict": predict,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="zoo", args=argv, description=__doc__)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, WeightsUnavailableError) as error:
         print(f"zoo: error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from flax import nnx
 
 from zoo.weights.name_map import counters, torch_tensors
 from zoo.weights.names import name_maps
+from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables, write_tensors
 
 
-def export_weights(model: nnx.Module, path: str | os.PathLike[str], *, to: str) -> None:
+def export_weights(
+    model: nnx.Module, path: str | os.PathLike[str], *, to: str, metadata: Mapping[str, str] | None = None
+) -> None:
     """Writes a safetensors file that the original net loads by `load_state_dict(..., strict=True)`.
+
+    torchvision's MNASNet also asks for the version that `state_dict()._metadata` tells, which no file of tensors has:
+    copy it from the net itself.
 
     Args:
         model: of a class that there is in both.
         path: of the file.
         to: "torchvision" or "timm".
+        metadata: texts to keep in the file's header.
 
     Raises:
         ValueError: if the model is not in that library.
@@ -32,4 +40,5 @@ def export_weights(model: nnx.Module, path: str | os.PathLike[str], *, to: str) 
     tensors = {there.name: there.from_ours(np.asarray(values[ours][...])) for ours, there in places.items()}
     # PyTorch counts the batches that the running statistics have seen, which no layer of these nets makes use of.
     tensors |= {name: np.zeros((), np.int64) for name in counters(model, names)}
-    write_tensors(path, tensors, {"format": "pt"})
+    numerics = Numerics.of(model).to_json()
+    write_tensors(path, tensors, {**(metadata or {}), "numerics": numerics, "format": "pt"})
