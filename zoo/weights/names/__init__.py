@@ -8,6 +8,7 @@ from typing import Any
 from flax import nnx
 
 from zoo.models import (
+    DRN,
     VGG16,
     AlexNet,
     EfficientNet,
@@ -20,13 +21,16 @@ from zoo.models import (
     MobileNetV4,
     RegNet,
     ResNet,
+    ResNeXt29,
     ShuffleNetV2,
     Xception,
 )
 from zoo.weights.name_map import NameMap
-from zoo.weights.names import alexnet, inception, mobilenet, regnet, resnet, shufflenet, vgg, xception
+from zoo.weights.names import alexnet, drn, inception, mobilenet, regnet, resnet, resnext29, shufflenet, vgg, xception
 
+# What torchvision and timm have not is named as in its best-known implementation for PyTorch.
 _MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
+    DRN: {"fyu/drn": drn.authors},
     AlexNet: {"torchvision": alexnet.torchvision},
     EfficientNet: {"torchvision": mobilenet.torchvision_efficientnet, "timm": mobilenet.timm_efficientnet},
     GoogLeNet: {"torchvision": inception.googlenet},
@@ -37,6 +41,7 @@ _MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
     MobileNetV3: {"torchvision": mobilenet.torchvision_v3, "timm": mobilenet.timm_v3},
     MobileNetV4: {"timm": mobilenet.timm_v4},
     RegNet: {"torchvision": regnet.torchvision, "timm": regnet.timm},
+    ResNeXt29: {"prlz77/ResNeXt.pytorch": resnext29.prlz77},
     ResNet: {"torchvision": resnet.torchvision, "timm": resnet.torchvision},
     ShuffleNetV2: {"torchvision": shufflenet.torchvision_v2},
     VGG16: {"torchvision": vgg.torchvision, "timm": vgg.timm},
@@ -45,6 +50,6 @@ _MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
 
 
 def name_maps(model: nnx.Module) -> dict[str, NameMap]:
-    """The libraries that have a model, "torchvision" or "timm", and the names there."""
+    """Where there is such a model, as in "torchvision" or "timm", and the names there."""
     maps = {library: make(model) for library, make in _MAPS.get(type(model), {}).items()}
     return {library: names for library, names in maps.items() if names is not None}

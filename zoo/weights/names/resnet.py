@@ -6,8 +6,8 @@ from zoo.models import ResNet
 from zoo.weights.name_map import NameMap
 from zoo.weights.names.blocks import blocks, numbered, under
 
-_BASIC = {"conv1": "[conv1,bn1]", "conv2": "[conv2,bn2]", "shortcut": "downsample.[0,1]"}
-_BOTTLENECK = {
+BASIC = {"conv1": "[conv1,bn1]", "conv2": "[conv2,bn2]", "shortcut": "downsample.[0,1]"}
+BOTTLENECK = {
     "reduce": "[conv1,bn1]",
     "filter": "[conv2,bn2]",
     "expand": "[conv3,bn3]",
@@ -19,5 +19,5 @@ def torchvision(model: ResNet) -> NameMap:
     layers = {"stem": "[conv1,bn1]", "stem.layers.0": "[conv1,bn1]", "head": "fc"}
     theirs = numbered("layer{}.{}", map(len, model.stages), first=1)
     for (path, _), name in zip(blocks(model), theirs, strict=True):
-        layers |= under(path, name, _BASIC | _BOTTLENECK)
+        layers |= under(path, name, BASIC | BOTTLENECK)
     return NameMap(layers)
