@@ -108,7 +108,7 @@ def create_model(
     Raises:
         ValueError: for an unknown name or option, with the nearest known ones, or if the weights do not fit.
         FileNotFoundError: if there are no weights at that path.
-        WeightsUnavailableError: if the weights cannot be fetched.
+        WeightsUnavailableError: if the weights cannot be fetched, or take PyTorch to read and there is none.
     """
     entry, known = _find(name), model_options(name)
     for option in options:

@@ -27,12 +27,12 @@ def test_the_weights_of_a_run_load_back_to_its_test_accuracy(tmp_path):
     for path in ("report.png", "weights.safetensors", "metrics.jsonl"):
         assert str(run / path) in ended.stdout
 
-    model = zoo.create_model(
-        "mobilenet_v2", num_classes=10, small_images=True, width=0.35, weights=run / "weights.safetensors"
-    )
+    model = zoo.create_model("mobilenet_v2", weights=run / "weights.safetensors")
     model.eval()
     data = shapes.load(64, 100)
-    logits = model(normalize(data.test.images, data.mean, data.std))
+    images = zoo.preprocess(data.test.images, zoo.model_info("mobilenet_v2", weights=run))
+    np.testing.assert_allclose(images, normalize(data.test.images, data.mean, data.std), atol=1e-5)
+    logits = model(images)
     metrics = json.loads((run / "metrics.jsonl").read_text())
     assert metrics["test_accuracy"] == np.mean(np.asarray(logits).argmax(-1) == data.test.labels)
 
@@ -44,4 +44,13 @@ def test_a_wrong_option_stops_with_status_2_and_one_line(tmp_path):
     assert ended.returncode == 2
     assert len(ended.stderr.splitlines()) == 1
     assert "unknown option --optimizer.learning-rte; nearest: --optimizer.learning-rate" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_weights_stop_before_there_is_a_run(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, str(TRAIN), "--model.weights", "absent.pth"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "train.py: error: there are no weights at absent.pth\n"
     assert list(tmp_path.iterdir()) == []

@@ -9,12 +9,13 @@ import zoo
 from zoo.weights.export import export_weights
 from zoo.weights.safetensors import read_tensors
 from zoo.weights.torch_file import read_torch_file
+from zoo.weights.unavailable import WeightsUnavailableError
 
 
 def test_without_pytorch_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "w.pth").write_bytes(b"")
-    with pytest.raises(ModuleNotFoundError, match=r"takes PyTorch to read: `pip install torch`\. Or save it"):
+    with pytest.raises(WeightsUnavailableError, match=r"takes PyTorch to read: `pip install torch`\. Or save it"):
         zoo.create_model("mobilenet_v2", weights=tmp_path / "w.pth")
 
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="zoo", args=argv, description=__doc__)
-    except (ValueError, OSError, ModuleNotFoundError, WeightsUnavailableError) as error:
+    except (ValueError, OSError, WeightsUnavailableError) as error:
         print(f"zoo: error: {error}", file=sys.stderr)
         return 2
     return 0

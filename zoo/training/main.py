@@ -24,18 +24,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.training.console import summary
     from zoo.training.loop import NonFiniteLossError, train
     from zoo.training.run_directory import RunDirectory, RunDirectoryError
+    from zoo.weights.checkpoint import find_checkpoint
+    from zoo.weights.unavailable import WeightsUnavailableError
 
     config = command.config
     try:
+        if config.model.weights is not None:
+            find_checkpoint(config.model.weights)  # before there is a run that could not start
         if command.resume is None:
             run = RunDirectory.create(config)
         else:
             run = RunDirectory.reopen(command.resume, load_run_config(command.resume), config)
-    except RunDirectoryError as error:
+    except (RunDirectoryError, FileNotFoundError, WeightsUnavailableError, ValueError) as error:
         return _fail(str(error), 2)
     try:
         result = train(config, run)
-    except (DataUnavailableError, ValueError) as error:
+    except (DataUnavailableError, WeightsUnavailableError, ValueError) as error:
         return _fail(str(error), 1)
     except NonFiniteLossError as error:
         return _fail(f"{error}; the checkpoints from before are in {run.checkpoints}", 1)

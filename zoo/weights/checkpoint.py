@@ -38,8 +38,6 @@ class Checkpoint:
 
     @cached_property
     def _content(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        if not self.path.is_file():
-            raise FileNotFoundError(f"there are no weights at {self.path}")
         if self.path.suffix in (".pth", ".pt", ".bin"):
             return read_torch_file(self.path), {}
         return read_tensors(self.path)
@@ -49,8 +47,8 @@ class Checkpoint:
         """Name -> tensor.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if it is damaged.
+            ValueError: if the file is damaged.
+            WeightsUnavailableError: if it takes PyTorch to read, and there is none.
         """
         return self._content[0]
 
@@ -90,6 +88,7 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
             PyTorch's cache; "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         WeightsUnavailableError: if they are not in the cache and cannot be fetched.
         ValueError: for a name that torchvision does not have, with the nearest.
     """
@@ -101,6 +100,8 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
         path = timm.fetch(name)
     if path.is_dir():
         path = next((path / file for file in _FILES_IN_A_FOLDER if (path / file).is_file()), path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there are no weights at {path}")
     config = path.parent / "config.json"
     if path.name == "model.safetensors" and config.is_file():
         return Checkpoint(path, *timm.describe(json.loads(config.read_text("utf-8"))))

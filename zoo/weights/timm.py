@@ -78,7 +78,7 @@ def fetch(name: str) -> Path:
         requests.head(hf_hub_url(name, _FILES[0]), timeout=_SECONDS).raise_for_status()
         return _folder(name)
     except OSError as error:  # which those of requests and of Hugging Face's client are
-        raise WeightsUnavailableError(
+        raise WeightsUnavailableError.from_network(
             f"https://huggingface.co/{name}",
             error,
             f"Without a network, put its {' and '.join(_FILES)} into a folder, and give that folder instead.",

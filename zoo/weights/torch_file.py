@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.weights.unavailable import WeightsUnavailableError
+
 if TYPE_CHECKING:
     import torch
 
@@ -16,13 +18,13 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a state dict, also of one that lies in a training checkpoint as `state_dict` or `model`.
 
     Raises:
-        ModuleNotFoundError: without PyTorch.
+        WeightsUnavailableError: without PyTorch.
         ValueError: if the file is damaged, holds anything but tensors and plain data, or has no state dict.
     """
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise WeightsUnavailableError(
             f"{path} is in PyTorch's own format, which takes PyTorch to read: `pip install torch`. Or save it, where "
             "there is one, by `safetensors.torch.save_file(state_dict, 'weights.safetensors')`"
         ) from error

@@ -118,7 +118,9 @@ def fetch(weights: TorchvisionWeights) -> Path:
         answer = requests.get(address, timeout=_SECONDS)
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise WeightsUnavailableError(address, error, f"Without a network, put the file at {path}.") from error
+        raise WeightsUnavailableError.from_network(
+            address, error, f"Without a network, put the file at {path}."
+        ) from error
     digest = hashlib.sha256(answer.content).hexdigest()
     expected = re.findall(r"-([0-9a-f]+)\.pth", weights.file)[-1]
     if not digest.startswith(expected):

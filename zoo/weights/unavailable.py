@@ -1,20 +1,22 @@
-"""`WeightsUnavailableError`, which says what to do without a network."""
+"""`WeightsUnavailableError`: what to do where weights cannot be had."""
 
 from __future__ import annotations
 
 
 class WeightsUnavailableError(Exception):
-    """Published weights are not in the cache, and cannot be fetched.
+    """Weights cannot be fetched, or not be read here; the message says what to do."""
 
-    Args:
-        address: where they would come from.
-        error: why they cannot.
-        way_out: what the user can do.
-    """
+    @classmethod
+    def from_network(cls, address: str, error: Exception, way_out: str) -> WeightsUnavailableError:
+        """Of weights that cannot be fetched.
 
-    def __init__(self, address: str, error: Exception, way_out: str) -> None:
+        Args:
+            address: where they would come from.
+            error: why they cannot.
+            way_out: what the user can do.
+        """
         import requests
 
         # What is inside a failed connection is long, and says no more than that there is none.
         reason = type(error).__name__ if isinstance(error, requests.ConnectionError) else str(error)
-        super().__init__(f"cannot fetch {address}: {reason}. {way_out}")
+        return cls(f"cannot fetch {address}: {reason}. {way_out}")
