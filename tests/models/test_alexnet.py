@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 import zoo
-from zoo.models.alexnet import AlexNet, adaptive_average_pool, local_response_norm
+from zoo.models.alexnet import AlexNet, local_response_norm
 
 
 def abstract(**options):
@@ -47,14 +47,3 @@ def test_local_response_norm_divides_by_the_energy_of_five_channels():
         energy = (x[..., max(channel - 2, 0) : channel + 3] ** 2).sum(-1)
         expected[..., channel] = x[..., channel] / (2 + 1e-4 * energy) ** 0.75
     np.testing.assert_allclose(local_response_norm(jnp.asarray(x)), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("length", "size", "expected"),
-    [(6, 3, [0.5, 2.5, 4.5]), (5, 3, [0.5, 2, 3.5]), (2, 3, [0, 0.5, 1]), (3, 3, [0, 1, 2])],
-)
-def test_adaptive_pooling_averages_pytorchs_parts(length, size, expected):
-    rows = jnp.broadcast_to(jnp.arange(float(length))[None, :, None, None], (1, length, size, 1))
-    np.testing.assert_allclose(adaptive_average_pool(rows, size)[0, :, 0, 0], expected)
-    columns = rows.swapaxes(1, 2)
-    np.testing.assert_allclose(adaptive_average_pool(columns, size)[0, 0, :, 0], expected)

@@ -15,10 +15,10 @@ from jax import lax
 from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models.classifier import ImageClassifier
+from zoo.models.hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models.pooling import global_average_pool, max_pool
 from zoo.registry import ModelInfo, register
 
-HIDDEN_CHANNELS = 4096
 _ONE_TOWER = (64, 192, 384, 256, 256)
 _TWO_GROUPS = (96, 256, 384, 384, 256)
 
@@ -88,65 +88,6 @@ class AlexNet(ImageClassifier):
     def embed(self, x: jax.Array) -> jax.Array:
         *_, x = self.features(x).values()
         return global_average_pool(x) if self.hidden is None else self.hidden(x)
-
-
-class HiddenLayers(nnx.Module):
-    """The two hidden layers in front of the head: (N, H, W, channels) -> (N, 4096).
-
-    The map is averaged to `map_size` × `map_size` and flattened row by row, channels last: a kernel from PyTorch,
-    which flattens channels first, has to be permuted. Dropout comes between the two layers, and the model has it
-    again before its head, as in the paper (section 4.2); torchvision's AlexNet has it before both layers instead.
-
-    Args:
-        channels: of the map.
-        map_size: height and width that are flattened.
-        act: activation.
-        dropout: rate between the layers.
-        dtype: of the computation; None for that of input and parameters.
-        param_dtype: of the parameters.
-        rngs: gives the `params` and `dropout` keys.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        map_size: int,
-        *,
-        act: Activation,
-        dropout: float,
-        dtype: Dtype | None,
-        param_dtype: Dtype,
-        rngs: nnx.Rngs,
-    ) -> None:
-        linear: Callable[..., nnx.Linear] = partial(
-            nnx.Linear, kernel_init=nnx.initializers.normal(0.01), dtype=dtype, param_dtype=param_dtype, rngs=rngs
-        )
-        self.fc6 = linear(channels * map_size**2, HIDDEN_CHANNELS)
-        self.fc7 = linear(HIDDEN_CHANNELS, HIDDEN_CHANNELS)
-        self.dropout = nnx.Dropout(dropout, rngs=rngs if dropout > 0 else None)
-        self.map_size = map_size
-        self.act = act
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = adaptive_average_pool(x, self.map_size)
-        x = self.act(self.fc6(x.reshape(x.shape[0], -1)))
-        return self.act(self.fc7(self.dropout(x)))
-
-
-def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
-    """(N, H, W, C) -> (N, size, size, C): means over as equal parts of the map as there are, as in PyTorch.
-
-    Where `size` does not divide H, neighbouring parts overlap by a pixel; where H is smaller, pixels are repeated.
-    """
-    for axis in (1, 2):
-        length = x.shape[axis]
-        if length != size:
-            parts = [
-                lax.slice_in_dim(x, index * length // size, -(-(index + 1) * length // size), axis=axis)
-                for index in range(size)
-            ]
-            x = jnp.concatenate([part.mean(axis, keepdims=True) for part in parts], axis)
-    return x
 
 
 def local_response_norm(x: jax.Array) -> jax.Array:

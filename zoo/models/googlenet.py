@@ -14,9 +14,8 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.inception import InceptionModule
-from zoo.models.alexnet import adaptive_average_pool
-from zoo.models.classifier import ImageClassifier
-from zoo.models.pooling import global_average_pool, max_pool_at_end
+from zoo.models.auxiliary import AuxiliaryClassifier
+from zoo.models.pooling import adaptive_average_pool, max_pool_at_end
 from zoo.registry import ModelInfo, register
 
 _batch_norm = partial(BatchNorm, epsilon=1e-3)  # as torchvision's weights were trained
@@ -44,7 +43,7 @@ _AUXILIARY = ((4, 512), (7, 528))  # (4a) and (4d): number of the block behind t
 _AUXILIARY_DROPOUT = 0.7
 
 
-class GoogLeNet(ImageClassifier):
+class GoogLeNet(AuxiliaryClassifier):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32.
 
     In the form of torchvision's weights: batch norm, and 3×3 convolutions where the paper has 5×5. Its pooling pads
@@ -104,31 +103,14 @@ class GoogLeNet(ImageClassifier):
         self.auxiliary_heads = nnx.List(heads)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
-    def logits_with_auxiliary(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        """The logits of the head and those of the auxiliary heads, from one pass; all (N, num_classes), float32.
-
-        The paper adds the losses of the auxiliary heads with a weight of 0.3 (section 5).
-
-        Raises:
-            ValueError: if the model was built without auxiliary heads.
-        """
-        if not self.auxiliary_heads:
-            raise ValueError("the model has no auxiliary heads; build it with auxiliary_heads=True")
+    def inner_maps(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         x = self.stem(x)
         outputs = []
         for stage in self.stages:
             for block in stage:
                 x = block(x)
                 outputs.append(x)
-        logits = self.head(self.dropout(global_average_pool(x))).astype(jnp.float32)
-        return logits, [head(outputs[block]) for head, (block, _) in zip(self.auxiliary_heads, _AUXILIARY, strict=True)]
-
-    def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
-        """Puts new linear layers for `num_classes` classes in place of the head and of those of the auxiliary heads."""
-        rngs = rngs or nnx.Rngs(0)
-        super().reset_head(num_classes, rngs=rngs)
-        for head in self.auxiliary_heads:
-            head.reset(num_classes, rngs=rngs)
+        return x, [outputs[block] for block, _ in _AUXILIARY]
 
 
 class AuxiliaryHead(nnx.Module):

@@ -20,14 +20,14 @@ from zoo.blocks.factorized_inception import (
     FactorizedInception,
     GridReduction,
 )
-from zoo.models.classifier import ImageClassifier
+from zoo.models.auxiliary import AuxiliaryClassifier
 from zoo.models.pooling import global_average_pool, max_pool
 from zoo.registry import ModelInfo, register
 
 _batch_norm = partial(BatchNorm, epsilon=1e-3)  # as the public weights were trained
 
 
-class InceptionV3(ImageClassifier):
+class InceptionV3(AuxiliaryClassifier):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32.
 
     The stem and all layers that stride do not pad: at 299×299 the maps are a few pixels smaller than the strides 4,
@@ -99,24 +99,9 @@ class InceptionV3(ImageClassifier):
         self.auxiliary_heads = nnx.List(heads)
         self._init_head(2048, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
-    def logits_with_auxiliary(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        """The logits of the head and those of the auxiliary head, from one pass; both (N, num_classes), float32.
-
-        Raises:
-            ValueError: if the model was built without auxiliary head.
-        """
-        if not self.auxiliary_heads:
-            raise ValueError("the model has no auxiliary head; build it with auxiliary_heads=True")
+    def inner_maps(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         *_, middle, last = self.features(x).values()
-        logits = self.head(self.dropout(global_average_pool(last))).astype(jnp.float32)
-        return logits, [head(middle) for head in self.auxiliary_heads]
-
-    def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
-        """Puts new linear layers for `num_classes` classes in place of the head and of that of the auxiliary head."""
-        rngs = rngs or nnx.Rngs(0)
-        super().reset_head(num_classes, rngs=rngs)
-        for head in self.auxiliary_heads:
-            head.reset(num_classes, rngs=rngs)
+        return last, [middle]
 
 
 class AuxiliaryHead(nnx.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 
 def max_pool(x: jax.Array, stride: int = 2, padding: int = 1) -> jax.Array:
@@ -23,3 +24,19 @@ def max_pool_at_end(x: jax.Array, size: int = 3) -> jax.Array:
 def global_average_pool(x: jax.Array) -> jax.Array:
     """(N, H, W, C) -> (N, C), the mean over all pixels, taken in float32 and given in the dtype of `x`."""
     return x.mean((1, 2), dtype=jnp.float32).astype(x.dtype)
+
+
+def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
+    """(N, H, W, C) -> (N, size, size, C): means over as equal parts of the map as there are, as in PyTorch.
+
+    Where `size` does not divide H, neighbouring parts overlap by a pixel; where H is smaller, pixels are repeated.
+    """
+    for axis in (1, 2):
+        length = x.shape[axis]
+        if length != size:
+            parts = [
+                lax.slice_in_dim(x, index * length // size, -(-(index + 1) * length // size), axis=axis)
+                for index in range(size)
+            ]
+            x = jnp.concatenate([part.mean(axis, keepdims=True) for part in parts], axis)
+    return x

@@ -13,8 +13,8 @@ from flax.typing import Dtype
 
 from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
-from zoo.models.alexnet import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models.classifier import ImageClassifier
+from zoo.models.hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models.pooling import global_average_pool
 from zoo.registry import ModelInfo, register
 
