@@ -13,7 +13,10 @@ from zoo.analysis.cost import count_parameters
 from zoo.analysis.model_table import count_row, read_table
 from zoo.ops import force_lowering
 from zoo.registry import _models
+from zoo.weights.load import load_weights
+from zoo.weights.safetensors import save_weights
 
+WEIGHTS = (nnx.Param, nnx.BatchStat)
 FASTEST_TO_COMPILE = {"xla_backend_optimization_level": 0}  # each program runs but once
 
 every_model = pytest.mark.parametrize("name", zoo.list_models())
@@ -90,6 +93,15 @@ def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
     assert jnp.isfinite(logits).all()
     without = [path for path, leaf in nnx.to_flat_state(gradient) if not (leaf[...] != 0).any()]
     assert without == []
+
+
+@every_architecture
+def test_weights_come_back_from_a_file(name, tmp_path):
+    saved, loaded = (zoo.create_model(name, num_classes=7, **small(name), rngs=nnx.Rngs(seed)) for seed in (0, 1))
+    save_weights(saved, tmp_path / "w.safetensors")
+    load_weights(loaded, tmp_path / "w.safetensors")
+    for before, after in zip(*(jax.tree.leaves(nnx.state(model, WEIGHTS)) for model in (saved, loaded)), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 @every_architecture

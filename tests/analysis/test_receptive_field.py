@@ -68,8 +68,17 @@ def test_every_architecture_has_fields_at_its_declared_strides(name):
         assert vertical.stride == horizontal.stride == model.feature_strides[stage]
 
 
-@pytest.mark.parametrize("name", ["dilated_resnet", "mobilenet_v2", "shufflenet_v2_x0_5", "nin", "googlenet"])
-def test_it_is_the_support_of_the_gradient_of_a_pixel(name):
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("dilated_resnet", "stage4"),
+        ("mobilenet_v2", "stage2"),
+        ("shufflenet_v2_x0_5", "stage2"),
+        ("nin", "stage2"),
+        ("googlenet", "stage2"),
+    ],
+)
+def test_it_is_the_support_of_the_gradient_of_a_pixel(name, stage):
     """With positive weights, no image, and no norm nor activation that could cut a path."""
     options = {} if zoo.model_info(name).input_size == 32 else {"small_images": True}
     model = zoo.create_model(name, **options, act=lambda x: x, **({} if name == "nin" else {"norm": NoNorm}))
@@ -77,8 +86,7 @@ def test_it_is_the_support_of_the_gradient_of_a_pixel(name):
         if isinstance(conv, nnx.Conv):
             conv.kernel[...] = jnp.full(conv.kernel.shape, 1 / np.prod(conv.kernel.shape[:3]))
     model.eval()
-    size = 96
-    stage = list(model.feature_strides)[1]
+    size = 160
     field, _ = receptive_fields(model, (size, size, 3))[stage]
     place = size // model.feature_strides[stage] // 2
 

@@ -24,5 +24,7 @@ def he_normal(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32
     def draw(bits: jax.Array) -> np.ndarray:
         return np.random.default_rng(np.asarray(bits)).normal(0, deviation, shape).astype(dtype)
 
-    result = jax.ShapeDtypeStruct(shape, dtype)
-    return jax.pure_callback(draw, result, jax.random.key_data(key), vmap_method="sequential")
+    bits = jax.random.key_data(key)
+    if not isinstance(bits, jax.core.Tracer):
+        return jnp.asarray(draw(bits))  # a callback would be a program for each shape, too
+    return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), bits, vmap_method="sequential")
