@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -91,7 +90,7 @@ def run_directory(tmp_path_factory):
         "std": [0.25, 0.25, 0.25],
     }
     model.head.bias[...] = jnp.array([0.0, np.log(3.0)])
-    save_weights(model, folder / "weights.safetensors", {"zoo": json.dumps(description)})
+    save_weights(model, folder / "weights.safetensors", description)
     return folder
 
 

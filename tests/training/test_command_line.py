@@ -74,7 +74,7 @@ def test_options_override_fields():
     ]
     config = parse([*switches, *values, "--model.weights", "a.safetensors"]).config
     assert config.optimizer == OptimizerConfig(learning_rate=0.2, gradient_clip=1.0)
-    assert config.model == ModelConfig(width=0.5, small_images=False, weights=Path("a.safetensors"))
+    assert config.model == ModelConfig(width=0.5, small_images=False, weights="a.safetensors")
     assert not config.augment.flip
     assert config.epochs == 7
 

@@ -25,7 +25,7 @@ NAN, INF = float("nan"), float("inf")
 
 FULL = TrainConfig(
     name="everything-else",
-    model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", Path("start.safetensors")),
+    model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors"),
     data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 2),
     augment=AugmentConfig(2, False, 8, 0.2, 1.0),
     optimizer=OptimizerConfig("adamw", 1e-3, 0.25, 0.8, 0.05, 1.0),
@@ -51,7 +51,7 @@ FULL = TrainConfig(
         (ModelConfig, "model.num_classes", [1, 0, -5, 10.0, True]),
         (ModelConfig, "model.dtype", ["float16", None, 32]),
         (ModelConfig, "model.small_images", [1, "yes"]),
-        (ModelConfig, "model.weights", ["file.safetensors", 3]),
+        (ModelConfig, "model.weights", [Path("file.safetensors"), 3]),
         (TrainConfig, "lowering", ["fastest", 1]),
         (ModelConfig, "model.name", [None, 3]),
         (DataConfig, "data.name", ["cifar", "tfds", "tfds/", ""]),
@@ -138,7 +138,7 @@ def test_missing_keys_take_defaults():
         ({"epochs": "3"}, "epochs must be an integer, not '3'"),
         ({"model": {"width": "0.5"}}, "model.width must be a finite number or None, not '0.5'"),
         ({"model": {"dtype": "int8"}}, "model.dtype must be 'float32' or 'bfloat16', not 'int8'"),
-        ({"model": {"weights": 3}}, "model.weights must be of type Path or None, not 3"),
+        ({"model": {"weights": 3}}, "model.weights must be a string or None, not 3"),
         ({"data": {"name": "cifar"}}, "data.name: unknown data set 'cifar'; nearest: cifar10"),
         ({"data": [1]}, r"data must be a mapping of fields, not \[1\]"),
         ([], r"a config must be a mapping of fields, not \[\]"),

@@ -129,8 +129,8 @@ def test_epsilon_is_that_of_the_weights_unless_a_norm_is_given(exported, tmp_pat
 
 def test_a_run_tells_its_options(tmp_path):
     model = zoo.create_model("mobilenet_v2", **SMALL)
-    description = '{"model": "mobilenet_v2", "options": {"width": 0.35, "small_images": true}}'
-    save_weights(model, tmp_path / "weights.safetensors", {"zoo": description})
+    description = {"model": "mobilenet_v2", "options": {"width": 0.35, "small_images": True}}
+    save_weights(model, tmp_path / "weights.safetensors", description)
     loaded = zoo.create_model("mobilenet_v2", weights=tmp_path)  # the directory of the run
     assert loaded.feature_strides == model.feature_strides
     assert loaded.head.bias.shape == (10,)

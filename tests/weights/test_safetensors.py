@@ -27,6 +27,12 @@ def test_a_model_round_trips(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
 
 
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    for number in range(5):
+        save_weights(block(), tmp_path / str(number), {"a": 1, "b": {"c": 2}})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_create_model_loads_weights(tmp_path):
     options = {"num_classes": 3, "width": 0.35, "small_images": True}
     saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(5), **options)

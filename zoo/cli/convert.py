@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,7 +30,7 @@ def convert(
     checkpoint = find_checkpoint(source)
     name = model_of(checkpoint, model)
     said = checkpoint.description
-    export_weights(zoo.create_model(name, weights=source), out, to=to, metadata={"zoo": json.dumps(said)})
+    export_weights(zoo.create_model(name, weights=source), out, to=to, description=said)
     print(f"{out}: {name} for {to}")
     if said.get("options", {}).get("small_images"):
         print(f"It was trained in the 32x32 form: for the same numbers, set the first strides of {to}'s net to 1.")

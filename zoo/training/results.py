@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypedDict
 
 import jax
@@ -83,7 +82,7 @@ def write_results(
         "mean": dataset.mean,
         "std": dataset.std,
     }
-    save_weights(model, run.weights, {"zoo": json.dumps(description)})
+    save_weights(model, run.weights, description)
     write_report(
         run.report,
         metrics.read(run.root),

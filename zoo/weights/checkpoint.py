@@ -37,7 +37,7 @@ class Checkpoint:
     known_numerics: Numerics | None = None
 
     @cached_property
-    def _content(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    def _content(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if self.path.suffix in (".pth", ".pt", ".bin"):
             return read_torch_file(self.path), {}
         return read_tensors(self.path)
@@ -54,8 +54,11 @@ class Checkpoint:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a training run of the zoo says about its weights: model, options, class_names, mean, std, image_size."""
-        return json.loads(self._content[1].get("zoo", "{}"))
+        """What a training run of the zoo says about its weights: model, options, class_names, mean, std, image_size.
+
+        Empty for weights that are not the zoo's.
+        """
+        return self._content[1]
 
     @property
     def model(self) -> str | None:
@@ -65,8 +68,8 @@ class Checkpoint:
     @property
     def numerics(self) -> Numerics | None:
         """How the net computes with the weights; None if nothing but the names of the tensors tells."""
-        recorded = self._content[1].get("numerics")
-        return self.known_numerics or (None if recorded is None else Numerics.from_json(recorded))
+        recorded = self.description.get("numerics")
+        return self.known_numerics or (None if recorded is None else Numerics(**recorded))
 
     @property
     def preprocessing(self) -> Preprocessing | None:

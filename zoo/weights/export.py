@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -15,7 +17,7 @@ from zoo.weights.safetensors import variables, write_tensors
 
 
 def export_weights(
-    model: nnx.Module, path: str | os.PathLike[str], *, to: str, metadata: Mapping[str, str] | None = None
+    model: nnx.Module, path: str | os.PathLike[str], *, to: str, description: Mapping[str, Any] | None = None
 ) -> None:
     """Writes a safetensors file that the original net loads by `load_state_dict(..., strict=True)`.
 
@@ -26,7 +28,7 @@ def export_weights(
         model: of a class that there is in both.
         path: of the file.
         to: "torchvision" or "timm".
-        metadata: texts to keep in the file's header.
+        description: as `save_weights`.
 
     Raises:
         ValueError: if the model is not in that library.
@@ -40,5 +42,4 @@ def export_weights(
     tensors = {there.name: there.from_ours(np.asarray(values[ours][...])) for ours, there in places.items()}
     # PyTorch counts the batches that the running statistics have seen, which no layer of these nets makes use of.
     tensors |= {name: np.zeros((), np.int64) for name in counters(model, names)}
-    numerics = Numerics.of(model).to_json()
-    write_tensors(path, tensors, {**(metadata or {}), "numerics": numerics, "format": "pt"})
+    write_tensors(path, tensors, {**(description or {}), "numerics": asdict(Numerics.of(model))}, format="pt")

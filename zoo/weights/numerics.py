@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from flax import nnx
@@ -41,13 +40,6 @@ class Numerics:
         if self.tensorflow_padding:
             for conv in _layers(model, Conv):
                 conv.padding = "SAME"
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Numerics:
-        return cls(**json.loads(text))
 
 
 def _layers(model: nnx.Module, kind: type) -> list[Any]:

@@ -6,17 +6,19 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flax import nnx
 
 from zoo.weights.numerics import Numerics
 
-_CHECKSUMS = "crc32"
+_KEY, _CHECKSUMS = "zoo", "crc32"
 
 
-def save_weights(model: nnx.Module, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+def save_weights(model: nnx.Module, path: str | os.PathLike[str], description: Mapping[str, Any] | None = None) -> None:
     """Writes the parameters and batch statistics of a model, atomically.
 
     A tensor is named by the way to it, as in `stages.0.1.depthwise.conv.kernel`. The file also says how the model
@@ -25,10 +27,10 @@ def save_weights(model: nnx.Module, path: str | os.PathLike[str], metadata: Mapp
     Args:
         model: any NNX model.
         path: of the file.
-        metadata: texts to keep in the file's header.
+        description: what else to keep in the file's header, as JSON; see `Checkpoint.description`.
     """
     tensors = {name: np.asarray(variable[...]) for name, variable in variables(model).items()}
-    write_tensors(path, tensors, {**(metadata or {}), "numerics": Numerics.of(model).to_json()})
+    write_tensors(path, tensors, {**(description or {}), "numerics": asdict(Numerics.of(model))})
 
 
 def variables(model: nnx.Module) -> dict[str, nnx.Variable]:
@@ -37,20 +39,34 @@ def variables(model: nnx.Module) -> dict[str, nnx.Variable]:
     return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes a safetensors file, atomically, with a checksum of each tensor in its header."""
+def write_tensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, np.ndarray],
+    description: Mapping[str, Any],
+    **metadata: str,
+) -> None:
+    """Writes a safetensors file, atomically, with a checksum of each tensor in its header.
+
+    The same content gives the same bytes, if there is no other metadata: safetensors writes several in any order.
+
+    Args:
+        path: of the file.
+        tensors: by name.
+        description: to keep in the header as JSON, under the key `zoo`.
+        **metadata: texts to keep in the header beside it.
+    """
     from safetensors.numpy import save_file
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksums = {name: zlib.crc32(tensor.tobytes()) for name, tensor in contiguous.items()}
     path = Path(path)
     unfinished = path.with_name(path.name + ".unfinished")
-    save_file(contiguous, unfinished, {**metadata, _CHECKSUMS: json.dumps(checksums)})
+    save_file(contiguous, unfinished, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
     os.replace(unfinished, path)
 
 
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file, of the zoo's or any other.
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The tensors of a safetensors file, and the description in its header, which is empty if it is not the zoo's.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -65,12 +81,12 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from error
-    checksums = json.loads(metadata.pop(_CHECKSUMS, "{}"))
+    description = json.loads(metadata.get(_KEY, "{}"))
     changed = [
         name
-        for name, checksum in checksums.items()
+        for name, checksum in description.pop(_CHECKSUMS, {}).items()
         if name in tensors and zlib.crc32(np.ascontiguousarray(tensors[name]).tobytes()) != checksum
     ]
     if changed:
         raise ValueError(f"{path} was changed after it was written, by the checksums of {', '.join(sorted(changed))}")
-    return tensors, metadata
+    return tensors, description
