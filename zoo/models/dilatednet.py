@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
-from zoo.blocks import ConvNormAct
+from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.context import ContextModule
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models.classifier import ImageClassifier
@@ -40,7 +40,8 @@ class DilatedNet(ImageClassifier):
             fc7 change. They have 512 channels, and fc6 is 3×3 with dilation 2: at 4 all but its middle tap would
             see nothing but padding.
         dropout: rate behind fc6 and fc7.
-        norm: makes normalisations of the front end; None for none.
+        norm: makes normalisations of the front end; None for none, as in the paper, which starts from trained weights,
+            or for batch norm in the 32×32 form, which without any does not learn from scratch.
         act: activation of the front end.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
@@ -67,6 +68,7 @@ class DilatedNet(ImageClassifier):
         rngs: nnx.Rngs,
     ) -> None:
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
+        norm = BatchNorm if small_images and norm is None else norm
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, norm=norm, act=act, rngs=rngs, **dtypes)
         *rows, conv5 = VGG16_STAGES
         rows.append(conv5._replace(pools=False, dilation=2))
