@@ -11,7 +11,7 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 2)  # for the tests of sharding
 
 # Every example may compile several programs: no deadline, and the same examples in every run.
-hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, max_examples=20)
+hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, max_examples=16)
 hypothesis.settings.load_profile("zoo")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests.quick import FASTEST_TO_COMPILE
 from zoo.analysis.receptive_field import ReceptiveField, receptive_fields, receptive_fields_of
 from zoo.blocks import ContextModule, Conv, ConvTranspose, ShuffleUnitV2, SpatiallySeparableConv
 from zoo.registry import _models
@@ -90,14 +93,16 @@ def test_it_is_the_support_of_the_gradient_of_a_pixel(name, stage):
     field, _ = receptive_fields(model, (size, size, 3))[stage]
     place = size // model.feature_strides[stage] // 2
 
-    def pixel(images):
+    @partial(jax.jit, compiler_options=FASTEST_TO_COMPILE)
+    @jax.grad
+    def gradient(images):
         return model.features(images)[stage][0, place, place].sum()
 
     # Max pooling passes one gradient only: of an image that falls from everywhere to one side, that is its first.
     seen = np.zeros(size, bool)
     for ramp in (np.arange(size), -np.arange(size)):
         images = jnp.asarray(np.broadcast_to(ramp[None, :, None, None], (1, size, size, 3)), jnp.float32)
-        seen |= np.asarray(jnp.abs(jax.grad(pixel)(images)).sum((0, 2, 3)) > 0)
+        seen |= np.asarray(jnp.abs(gradient(images)).sum((0, 2, 3)) > 0)
     rows = np.flatnonzero(seen)
     first = int(field.start + place * field.stride)
     assert (rows[0], rows[-1]) == (first, first + int(field.size) - 1)

@@ -6,11 +6,11 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests.quick import features_of
 from zoo.analysis.cost import count_parameters
 from zoo.blocks import BasicBlock, Bottleneck, Conv, ConvNormAct
 from zoo.models.drn import DRN
 from zoo.models.resnet import ResNet
-from zoo.ops import force_lowering
 
 
 def abstract(name: str, **options):
@@ -66,8 +66,7 @@ def test_form_a_is_resnet_at_more_places(name):
     dilated = zoo.create_model(name, **options)
     for model in (strided, dilated):
         model.eval()
-    with force_lowering("native"):
-        coarse, fine = strided.features(images)["stage4"], dilated.features(images)["stage4"]
+    coarse, fine = (features_of(model, images)["stage4"] for model in (strided, dilated))
     assert fine.shape[1:3] == (8, 8)
     np.testing.assert_allclose(fine[:, ::4, ::4], coarse, atol=1e-4)
 

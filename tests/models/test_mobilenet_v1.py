@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests.quick import features_of
 from zoo.analysis.cost import count_parameters
 from zoo.blocks import DepthwiseSeparableConv
 from zoo.models.mobilenet_v1 import MobileNetV1
@@ -45,8 +46,7 @@ def test_output_stride_computes_the_same_at_more_places():
     dilated = MobileNetV1(width=0.25, output_stride=8, rngs=nnx.Rngs(0))
     for model in (strided, dilated):
         model.eval()
-    with force_lowering("native"):
-        coarse, fine = strided.features(IMAGES)["stage5"], dilated.features(IMAGES)["stage5"]
+    coarse, fine = (features_of(model, IMAGES)["stage5"] for model in (strided, dilated))
     assert dilated.feature_strides == {"stage1": 2, "stage2": 4, "stage3": 8, "stage4": 8, "stage5": 8}
     assert fine.shape[1:3] == (8, 8)
     np.testing.assert_allclose(fine[:, ::4, ::4], coarse, atol=1e-4)

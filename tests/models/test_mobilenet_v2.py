@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests.quick import features_of
 from zoo.models import MobileNetV2
 
 IMAGES = jnp.asarray(np.random.default_rng(0).standard_normal((1, 64, 64, 3)), jnp.float32)
@@ -31,7 +32,7 @@ def test_output_stride_computes_the_same_at_more_places(output_stride):
     dilated = MobileNetV2(width=0.35, output_stride=output_stride, rngs=nnx.Rngs(0))
     for model in (strided, dilated):
         model.eval()
-    coarse, fine = strided.features(IMAGES)["stage5"], dilated.features(IMAGES)["stage5"]
+    coarse, fine = (features_of(model, IMAGES)["stage5"] for model in (strided, dilated))
     assert dilated.feature_strides["stage5"] == output_stride
     assert fine.shape[1] == 64 // output_stride
     step = 32 // output_stride

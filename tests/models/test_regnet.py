@@ -6,8 +6,8 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests.quick import features_of
 from zoo.models.regnet import RegNet, quantized_widths
-from zoo.ops import force_lowering
 
 
 def abstract(name: str, **options):
@@ -61,8 +61,7 @@ def test_output_stride_computes_the_same_at_more_places():
     dilated = RegNet(output_stride=8, rngs=nnx.Rngs(0), **options)
     for model in (strided, dilated):
         model.eval()
-    with force_lowering("native"):
-        coarse, fine = strided.features(images)["stage4"], dilated.features(images)["stage4"]
+    coarse, fine = (features_of(model, images)["stage4"] for model in (strided, dilated))
     np.testing.assert_allclose(fine[:, ::4, ::4], coarse, atol=1e-4)
 
 

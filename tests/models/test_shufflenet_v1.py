@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.quick import features_of
 from zoo.models.shufflenet_v1 import ShuffleNetV1
-from zoo.ops import force_lowering
 
 
 def abstract(**options):
@@ -34,8 +34,7 @@ def test_output_stride_computes_the_same_at_more_places():
     dilated = ShuffleNetV1(width=0.25, output_stride=8, rngs=nnx.Rngs(0))
     for model in (strided, dilated):
         model.eval()
-    with force_lowering("native"):
-        coarse, fine = strided.features(images)["stage3"], dilated.features(images)["stage3"]
+    coarse, fine = (features_of(model, images)["stage3"] for model in (strided, dilated))
     assert fine.shape[1] == 8
     np.testing.assert_allclose(fine[:, ::4, ::4], coarse, atol=1e-4)
 

@@ -100,12 +100,32 @@ def test_what_does_not_fit_is_passed_over_if_asked(exported, tmp_path):
     np.testing.assert_array_equal(model.last.conv.kernel[...], saved.last.conv.kernel[...])
 
 
+def test_a_few_tensors_are_enough_if_asked(exported, tmp_path):
+    def keep_the_head(tensors):
+        for name in [name for name in tensors if not name.startswith("classifier.")]:
+            del tensors[name]
+
+    path = change(exported, tmp_path, keep_the_head)
+    model = zoo.create_model("mobilenet_v2", weights=path, strict=False, **SMALL)
+    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
+    np.testing.assert_array_equal(model.head.kernel[...], saved.head.kernel[...])
+
+
 def test_another_number_of_classes_keeps_the_body_and_says_so(exported):
     with pytest.warns(UserWarning, match=r"another number of classes: head\.bias, head\.kernel stay newly initialised"):
         model = zoo.create_model("mobilenet_v2", weights=exported, **SMALL | {"num_classes": 3})
     assert model.head.bias.shape == (3,)
     saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
     np.testing.assert_array_equal(model.last.conv.kernel[...], saved.last.conv.kernel[...])
+
+
+def test_a_file_of_our_own_keeps_its_body_likewise(tmp_path):
+    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
+    save_weights(saved, tmp_path / "w.safetensors")
+    with pytest.warns(UserWarning, match=r"head\.bias, head\.kernel stay newly initialised"):
+        model = zoo.create_model("mobilenet_v2", weights=tmp_path / "w.safetensors", **SMALL | {"num_classes": 3})
+    np.testing.assert_array_equal(model.last.conv.kernel[...], saved.last.conv.kernel[...])
+    assert zoo.create_model("mobilenet_v2", width=0.35, weights=tmp_path / "w.safetensors").head.bias.shape == (10,)
 
 
 def test_the_number_of_classes_is_that_of_the_weights_unless_given(exported):

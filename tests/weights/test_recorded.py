@@ -12,6 +12,7 @@ import pytest
 from flax import nnx
 
 import zoo
+from tests.quick import FASTEST_TO_COMPILE
 from tests.weights.originals import ORIGINALS
 from tests.weights.random_weights import random_images, random_tensor
 from zoo.ops import force_lowering
@@ -21,7 +22,6 @@ from zoo.weights.names import name_maps
 from zoo.weights.safetensors import write_tensors
 
 SIZES = (96, 107)
-FASTEST_TO_COMPILE = {"xla_backend_optimization_level": 0}
 RECORDINGS = sorted((Path(__file__).parent / "recorded").glob("*.npy"))
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "crop_pct": 0.875, "interpolation": "bicubic"}
 

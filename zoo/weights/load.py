@@ -46,10 +46,10 @@ def load_weights(
     """
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(weights)
     tensors = checkpoint.tensors
-    expected, names = _recognise(model, checkpoint)
+    expected, names = _recognise(model, checkpoint, strict=strict)
     if adopt_classes and (classes := _other_classes(expected, checkpoint)):
         model.reset_head(classes)  # type: ignore[attr-defined]
-        expected, names = _recognise(model, checkpoint)
+        expected, names = _recognise(model, checkpoint, strict=strict)
 
     targets = variables(model)
     fitting, kept, problems = {}, [], []
@@ -58,10 +58,12 @@ def load_weights(
             problems.append(f"{there.name} is missing")
         elif tensors[there.name].shape == there.shape:
             fitting[ours] = there.to_ours(tensors[there.name])
-        elif _HEAD.fullmatch(ours) and tensors[there.name].shape[1:] == there.shape[1:]:
-            kept.append(ours)
         else:
-            problems.append(f"{there.name} has shape {tensors[there.name].shape}, the model's has {there.shape}")
+            shape = tensors[there.name].shape
+            if _HEAD.fullmatch(ours) and _but_for_classes(shape, names) == _but_for_classes(there.shape, names):
+                kept.append(ours)
+            else:
+                problems.append(f"{there.name} has shape {shape}, the model's has {there.shape}")
     known = {there.name for there in expected.values()}
     unused = names.unused if names else ()
     problems += [
@@ -83,7 +85,9 @@ def load_weights(
         )
 
 
-def _recognise(model: nnx.Module, checkpoint: Checkpoint) -> tuple[dict[str, TorchTensor], NameMap | None]:
+def _recognise(
+    model: nnx.Module, checkpoint: Checkpoint, *, strict: bool
+) -> tuple[dict[str, TorchTensor], NameMap | None]:
     """Our variables and the tensors of the file that belong to them, by the names that most tensors have."""
     shapes = {name: tuple(variable.shape) for name, variable in variables(model).items()}
     best: tuple[dict[str, TorchTensor], NameMap | None] = (
@@ -96,12 +100,17 @@ def _recognise(model: nnx.Module, checkpoint: Checkpoint) -> tuple[dict[str, Tor
         if _known(candidate, checkpoint) > _known(best[0], checkpoint):
             best = candidate, names
     known = _known(best[0], checkpoint)
-    if known < len(shapes) / 2:
+    if known == 0 or (strict and known < len(shapes) / 2):
         raise ValueError(
             f"{checkpoint.path} is of another model: of the {len(shapes)} tensors that {type(model).__name__} has in "
             f"{' and in '.join(('the zoo', *maps))} it has {known}"
         )
     return best
+
+
+def _but_for_classes(shape: tuple[int, ...], names: NameMap | None) -> tuple[int, ...]:
+    """The shape of a head's tensor without the axis of the classes: our last one, PyTorch's first."""
+    return shape[:-1] if names is None else shape[1:]
 
 
 def _known(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> int:
