@@ -2,19 +2,66 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo import analysis, blocks, data, models, ops, weights
+    from zoo.models.classifier import ImageClassifier
     from zoo.preprocessing import Preprocessing, preprocess
-    from zoo.registry import ModelInfo, create_model, list_models, model_info
+    from zoo.registry import ModelInfo, create_model, list_models, model_info, register
+    from zoo.weights.load import load_weights
+    from zoo.weights.safetensors import save_weights
 
-__all__ = ["ModelInfo", "Preprocessing", "create_model", "list_models", "model_info", "preprocess"]
+    __version__: str
+
+_SUBPACKAGES = ("analysis", "blocks", "data", "models", "ops", "weights")
+_HOMES = {
+    "ImageClassifier": "zoo.models.classifier",
+    "ModelInfo": "zoo.registry",
+    "Preprocessing": "zoo.preprocessing",
+    "create_model": "zoo.registry",
+    "list_models": "zoo.registry",
+    "load_weights": "zoo.weights.load",
+    "model_info": "zoo.registry",
+    "preprocess": "zoo.preprocessing",
+    "register": "zoo.registry",
+    "save_weights": "zoo.weights.safetensors",
+}
+
+__all__ = [
+    "ImageClassifier",
+    "ModelInfo",
+    "Preprocessing",
+    "__version__",
+    "analysis",
+    "blocks",
+    "create_model",
+    "data",
+    "list_models",
+    "load_weights",
+    "model_info",
+    "models",
+    "ops",
+    "preprocess",
+    "register",
+    "save_weights",
+    "weights",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the rest, and with it JAX, when it is first asked for: `zoo list` does without, and is fast so."""
-    if name not in __all__:
-        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
-    from zoo import preprocessing, registry
+    """Imports what is asked for, and JAX with it, when it is first asked for: the command line starts at once."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-    return getattr(preprocessing if name in ("Preprocessing", "preprocess") else registry, name)
+        return version("conv-zoo")
+    if name in _SUBPACKAGES:
+        return import_module(f"zoo.{name}")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

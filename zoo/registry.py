@@ -160,14 +160,16 @@ def model_info(name: str, weights: str | PathLike[str] | None = None) -> ModelIn
     return replace(info, own_preprocessing=find_checkpoint(weights).preprocessing)
 
 
-def model_options(name: str) -> list[str]:
-    """The options that `create_model` takes for a model.
+def model_options(name: str) -> dict[str, Any]:
+    """The options that `create_model` takes for a model -> what they are unless given.
 
     Raises:
         ValueError: for an unknown name, with the nearest known ones.
     """
-    parameters = inspect.signature(_find(name).architecture.__init__).parameters
-    return [option for option in parameters if option not in ("self", "rngs")]
+    entry = _find(name)
+    parameters = inspect.signature(entry.architecture.__init__).parameters.values()
+    usual = {option.name: option.default for option in parameters if option.name not in ("self", "rngs")}
+    return usual | entry.options
 
 
 def _find(name: str) -> _Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,3 +114,35 @@ def test_an_occupied_output_is_refused_in_one_line(uninterrupted):
     assert refused.returncode == 2
     assert "holds a run already" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_mistake_leaves_nothing_and_the_corrected_command_runs(tmp_path):
+    run = tmp_path / "run"
+    refused = train("nowhere", 0, *ARGUMENTS, "--output", str(run), "--batch-size", "97")
+    assert refused.returncode == 2
+    assert refused.stderr == "train.py: error: batch_size=97 is more than the 96 training examples\n"
+    assert list(tmp_path.iterdir()) == []
+    # More classes than the data has, too: the confusion matrix and the names must cope with them.
+    ended = train("nowhere", 0, *ARGUMENTS, "--output", str(run), "--epochs", "1", "--model.num-classes", "12")
+    assert ended.returncode == 0, ended.stderr
+    config = json.loads((run / "config.json").read_text())
+    assert config["name"] == "tiny_shapes"
+    assert config["model"]["num_classes"] == 12
+    assert config["model"]["small_images"] is True
+    assert "tiny, its form for small images" in ended.stdout.splitlines()[0]
+    assert f"run directory: {run}" in ended.stdout.splitlines()
+
+
+def test_another_number_of_epochs_is_refused_or_said(uninterrupted, tmp_path):
+    before = (uninterrupted / "config.json").read_bytes()
+    refused = train("nowhere", 0, "--resume", str(uninterrupted), "--epochs", "2")
+    assert refused.returncode == 2
+    assert refused.stderr == f"train.py: error: {uninterrupted} has trained 3 epochs, more than epochs=2\n"
+    assert (uninterrupted / "config.json").read_bytes() == before
+    longer = tmp_path / "longer"
+    shutil.copytree(uninterrupted, longer)
+    ended = train("nowhere", 0, "--resume", str(longer), "--epochs", "4")
+    assert ended.returncode == 0, ended.stderr
+    said = [line for line in ended.stdout.splitlines() if line.startswith("epochs is 4 and was 3")]
+    assert said[0].endswith("the learning rate goes from 0 to 0.0113 at step 36")
+    assert figures(longer)[-1]["step"] == 48

@@ -28,10 +28,10 @@ def test_the_weights_of_a_run_load_back_to_its_test_accuracy(tmp_path):
     for path in ("report.png", "weights.safetensors", "metrics.jsonl"):
         assert str(run / path) in ended.stdout
 
-    model = zoo.create_model("mobilenet_v2", weights=run / "weights.safetensors")
+    model = zoo.create_model("mobilenet_v2_x0_35", weights=run / "weights.safetensors")
     model.eval()
     data = shapes.load(64, 100)
-    images = zoo.preprocess(data.test.images, zoo.model_info("mobilenet_v2", weights=run))
+    images = zoo.preprocess(data.test.images, zoo.model_info("mobilenet_v2_x0_35", weights=run))
     np.testing.assert_allclose(images, normalize(data.test.images, data.mean, data.std), atol=1e-5)
     logits = nnx.jit(lambda model, images: model(images))(model, images)
     metrics = json.loads((run / "metrics.jsonl").read_text())

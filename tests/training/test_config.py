@@ -70,7 +70,7 @@ FULL = TrainConfig(
         (OptimizerConfig, "optimizer.momentum", [-0.1, 1]),
         (OptimizerConfig, "optimizer.weight_decay", [-1e-4, NAN]),
         (OptimizerConfig, "optimizer.gradient_clip", [0, -1.0, NAN]),
-        (TrainConfig, "name", ["", " ", "a/b", "a\\b", "..", None]),
+        (TrainConfig, "name", ["", " ", "a/b", "a\\b", ".."]),
         (TrainConfig, "model", ["mobilenet_v2", DataConfig(), None]),
         (TrainConfig, "epochs", [0, -1, 1.5, "3", True]),
         (TrainConfig, "batch_size", [0, -1]),

@@ -1,25 +1,55 @@
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
 
 import pytest
 
-from zoo.training.signals import StopRequest
+from zoo.training.signals import Stopped, StopRequest
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_noted_and_the_second_acts(number):
-    def act(number, frame):
-        raise InterruptedError(number)
-
-    previous = signal.signal(number, act)
-    try:
-        with StopRequest() as stop:
-            assert stop.signal is None
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_what_there_is_nothing_to_save_of(number):
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with StopRequest() as stop:
+        assert stop.signal is None
+        with pytest.raises(Stopped):
             signal.raise_signal(number)
-            assert stop.signal is number
-            with pytest.raises(InterruptedError):
-                signal.raise_signal(number)
-        assert signal.getsignal(number) is act
-    finally:
-        signal.signal(number, previous)
+        assert stop.signal is number
+        signal.raise_signal(number)  # while the first one unwinds
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_once_deferred_it_is_noted_and_a_second_one_changes_nothing(number, capfd):
+    with StopRequest() as stop:
+        stop.defer()
+        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signal is number
+    first, second = capfd.readouterr().err.splitlines()
+    assert first == f"{number.name}: stopping after this dispatch, with a checkpoint"
+    assert second == "SIGINT: already stopping after this dispatch, with a checkpoint"
+
+
+def test_one_that_a_library_swallowed_is_found_before_the_run_begins():
+    with StopRequest() as stop:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped):
+            stop.defer()
+
+
+def test_outside_of_the_main_thread_nothing_is_caught():
+    before = [signal.getsignal(each) for each in SIGNALS]
+
+    def enter():
+        with StopRequest():
+            assert [signal.getsignal(each) for each in SIGNALS] == before
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()

@@ -1,25 +1,13 @@
-"""The command `zoo`: what there is, what it costs, and what to do with weights."""
+"""The command `zoo`: what there is, what it costs, training, and what to do with weights."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
-import tyro
-
-from zoo.cli.convert import convert
-from zoo.cli.list import list_models
-from zoo.cli.predict import predict
-from zoo.cli.summary import summary
-from zoo.weights.unavailable import WeightsUnavailableError
-
-_COMMANDS: dict[str, Callable[..., Any]] = {
-    "list": list_models,
-    "summary": summary,
-    "convert": convert,
-    "predict": predict,
-}
+from zoo.messages import fail, warn_in_one_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +17,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None for those of this process.
 
     Returns:
-        The exit status: 0, or 2 after one line on stderr for a command that cannot be carried out.
+        The exit status: 0, or 2 after one line on stderr for a command that cannot be carried out; that of
+        `zoo.training.main` for `zoo train`.
     """
+    is_this_process = argv is None
+    argv = sys.argv[1:] if argv is None else [*argv]
+    if argv == ["--version"]:
+        import zoo
+
+        print(f"zoo {zoo.__version__}")
+        return 0
+    if find_spec("tyro") is None:
+        return fail("zoo", 'the commands need what comes with `pip install "conv-zoo[train]"`', 2)
+    if argv[:1] == ["train"]:
+        from zoo.training.huge_pages import restart_with_huge_pages
+        from zoo.training.main import main as train
+
+        if is_this_process:
+            restart_with_huge_pages()
+        return train(argv[1:], program="zoo train")
+
+    import tyro
+
+    from zoo.options import OPTIONS
+    from zoo.weights.unavailable import WeightsUnavailableError
+
+    warn_in_one_line("zoo")
     try:
-        tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="zoo", args=argv, description=__doc__)
+        tyro.extras.subcommand_cli_from_dict(_commands(), prog="zoo", args=argv, description=__doc__, registry=OPTIONS)
     except (ValueError, OSError, WeightsUnavailableError) as error:
-        print(f"zoo: error: {error}", file=sys.stderr)
-        return 2
+        return fail("zoo", str(error), 2)
     return 0
+
+
+def _commands() -> dict[str, Callable[..., Any]]:
+    from zoo.cli.convert import convert
+    from zoo.cli.list import list_models
+    from zoo.cli.predict import predict
+    from zoo.cli.summary import summary
+
+    return {"train": _train, "list": list_models, "summary": summary, "convert": convert, "predict": predict}
+
+
+def _train() -> None:
+    """Trains a model, as `train.py` does; see `zoo train --help`."""

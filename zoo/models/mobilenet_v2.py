@@ -100,6 +100,7 @@ class MobileNetV2(ImageClassifier):
 # The paper's figures for 1.0 (parameters as PyTorch counts them), TF-slim's for the other widths.
 _FIGURES = {
     "mobilenet_v2": (1.0, ModelInfo(_PAPER, 224, parameters=3_504_872, macs=300e6, top1=72.0)),
+    "mobilenet_v2_x0_35": (0.35, ModelInfo(_PAPER, 224, parameters=1.66e6, macs=59e6, top1=60.3, counts_norms=False)),
     "mobilenet_v2_x0_5": (0.5, ModelInfo(_PAPER, 224, parameters=1.95e6, macs=97e6, top1=65.4, counts_norms=False)),
     "mobilenet_v2_x0_75": (0.75, ModelInfo(_PAPER, 224, parameters=2.61e6, macs=209e6, top1=69.8, counts_norms=False)),
     "mobilenet_v2_x1_4": (1.4, ModelInfo(_PAPER, 224, parameters=6.06e6, macs=582e6, top1=75.0, counts_norms=False)),

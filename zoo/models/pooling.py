@@ -22,7 +22,12 @@ def max_pool_at_end(x: jax.Array, size: int = 3) -> jax.Array:
 
 
 def global_average_pool(x: jax.Array) -> jax.Array:
-    """(N, H, W, C) -> (N, C), the mean over all pixels, taken in float32 and given in the dtype of `x`."""
+    """(N, H, W, C) -> (N, C), the mean over all pixels, taken in float32 and given in the dtype of `x`.
+
+    Raises:
+        ValueError: if there are no pixels.
+    """
+    _require_pixels(x)
     return x.mean((1, 2), dtype=jnp.float32).astype(x.dtype)
 
 
@@ -30,7 +35,11 @@ def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
     """(N, H, W, C) -> (N, size, size, C): means over as equal parts of the map as there are, as in PyTorch.
 
     Where `size` does not divide H, neighbouring parts overlap by a pixel; where H is smaller, pixels are repeated.
+
+    Raises:
+        ValueError: if there are no pixels.
     """
+    _require_pixels(x)
     for axis in (1, 2):
         length = x.shape[axis]
         if length != size:
@@ -40,3 +49,9 @@ def adaptive_average_pool(x: jax.Array, size: int) -> jax.Array:
             ]
             x = jnp.concatenate([part.mean(axis, keepdims=True) for part in parts], axis)
     return x
+
+
+def _require_pixels(x: jax.Array) -> None:
+    """Raises ValueError for a map without pixels, whose mean would be NaN."""
+    if 0 in x.shape[1:3]:
+        raise ValueError(f"the last map, {x.shape}, has no pixels: the images are too small for this net")

@@ -1,4 +1,4 @@
-"""The command line of `train.py`: fields from a config file or an earlier run, each overridden by an option.
+"""The command line of `train.py` and `zoo train`: a config file or an earlier run, each field overridden by an option.
 
 tyro parses the options and writes the help. Whatever is wrong ends in one line on stderr and exit status 2.
 """
@@ -18,56 +18,59 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import tyro
 
+import zoo
+from zoo.messages import fail
+from zoo.options import OPTIONS
 from zoo.suggestions import nearest
 from zoo.training import config as config_module
 from zoo.training.config import CONFIG_FILE, TrainConfig, flatten, from_dict
 
-_PROGRAM = "train.py"
+QUICK_START = "mobilenet_v2_shapes"  # the config of a command that names none
 
 
 @dataclass(frozen=True)
 class Command:
-    """Trains an image classifier.
+    """Trains an image classifier. Every field of the config is an option.
 
-    Every field of the config is an option; --help shows the defaults of the config that --config or --resume names.
+    Defaults are those of --config or --resume, or else of the quick start.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     """The resolved config."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
-    """Python file whose get_config() returns the TrainConfig to start from, such as configs/mobilenet_v2_cifar10.py."""
+    """Python file whose get_config() returns the TrainConfig to start from, or the name of one that comes with zoo,
+    such as mobilenet_v2_cifar10."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_DIR")] = None
     """Directory of an earlier run, to continue with its config from its last checkpoint."""
 
 
-def parse(argv: Sequence[str] | None = None) -> Command:
-    """Reads the command line of `train.py`.
+def parse(argv: Sequence[str] | None = None, program: str = "train.py") -> Command:
+    """Reads the command line.
 
     Args:
         argv: the arguments after the program's name; None for those of this process.
+        program: its name, for messages and help.
 
     Raises:
         SystemExit: with status 2 after one line on stderr if anything is wrong; with status 0 after `--help`.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        command = _parse_options(argv, _starting_point(argv))
+        command = _parse_options(argv, _starting_point(argv), program)
         check_model_name(command.config.model.name)
     except ValueError as error:
-        _stop(str(error))
+        raise SystemExit(fail(program, " ".join(str(error).split()), 2)) from None
     return command
 
 
 def check_model_name(name: str) -> None:
     """Raises ValueError, with the nearest known names, if there is no such model."""
-    import zoo  # slow, so after everything else has been found right
-
     try:
-        zoo.model_info(name)
+        zoo.model_info(name)  # imports all models, so after everything else has been found right
     except ValueError as error:
         raise ValueError(f"model.name: {error}") from None
 
@@ -78,8 +81,7 @@ def load_config(path: Path) -> TrainConfig:
     Raises:
         ValueError: if the file is missing or fails, has no `get_config`, or returns anything else.
     """
-    if not path.is_file():
-        raise ValueError(f"--config: there is no file {path}")
+    path = _find_config(path)
     spec = importlib.util.spec_from_file_location("_config_file", path)
     if spec is None or spec.loader is None:
         raise ValueError(f"--config: {path} is not a Python file (.py)")
@@ -90,13 +92,27 @@ def load_config(path: Path) -> TrainConfig:
         if not callable(getattr(module, "get_config", None)):
             raise ValueError("defines no function get_config()")
         config = module.get_config()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
         place = f"{path}, line {lines[-1]}" if lines else f"{path}"
         raise ValueError(f"{place}: {_explain(error)}") from error
     if not isinstance(config, TrainConfig):
         raise ValueError(f"{path}: get_config() must return a TrainConfig, not {config!r}")
     return config
+
+
+def _find_config(path: Path) -> Path:
+    """The file itself, or the one of that name among those that come with zoo."""
+    if path.is_file():
+        return path
+    package = Path(zoo.__file__).parent
+    # In the wheel the configs are inside the package, in a checkout beside it.
+    folder = package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+    ours = folder / f"{path.stem}.py"
+    if path.parent not in (Path(), Path("configs")) or not ours.is_file():
+        known = sorted(file.stem for file in folder.glob("*.py"))
+        raise ValueError(f"--config: there is no file {path}; of those that come with zoo, {nearest(path.stem, known)}")
+    return ours
 
 
 def load_run_config(run: Path) -> TrainConfig:
@@ -129,14 +145,16 @@ def _starting_point(argv: Sequence[str]) -> Command:
         raise ValueError("--config and --resume exclude each other: a resumed run starts from the config it had")
     if known.resume is not None:
         return Command(load_run_config(known.resume), None, known.resume)
-    return Command(TrainConfig() if known.config is None else load_config(known.config), known.config)
+    return Command(load_config(known.config or Path(QUICK_START)), known.config)
 
 
-def _parse_options(argv: Sequence[str], default: Command) -> Command:
+def _parse_options(argv: Sequence[str], default: Command, program: str) -> Command:
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            command, unknown = tyro.cli(Command, default=default, args=argv, prog=_PROGRAM, return_unknown_args=True)
+            command, unknown = tyro.cli(
+                Command, default=default, args=argv, prog=program, registry=OPTIONS, return_unknown_args=True
+            )
     except SystemExit as stop:
         if stop.code in (None, 0):
             raise
@@ -170,7 +188,7 @@ def _explain_unknown(argument: str, config: TrainConfig) -> str:
     return f"unknown option {option}; {'nearest: ' + ', '.join(near) if near else 'see --help'}"
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception | SystemExit) -> str:
     """What a config file did wrong."""
     unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if isinstance(error, TypeError) and unknown:
@@ -178,8 +196,3 @@ def _explain(error: Exception) -> str:
         if section is not None:
             return f"{unknown[1]} has no field {unknown[2]!r}; {nearest(unknown[2], section.__dataclass_fields__)}"
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-
-
-def _stop(message: str) -> NoReturn:
-    print(f"{_PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)

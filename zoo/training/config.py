@@ -53,7 +53,7 @@ class ModelConfig(_Section):
     drop_path: float | None = None
     """Rate of stochastic depth at the last block; None for the model's own."""
     small_images: bool | None = None
-    """The form for 32x32 images, without the first strides; None for it wherever the model has one."""
+    """The form for small images, without the first strides; None for it up to 64x64 pixels, if the model has it."""
     num_classes: int | None = None
     """Number of classes; None for as many as the data has."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -168,15 +168,15 @@ class OptimizerConfig(_Section):
 
 @dataclass(frozen=True)
 class TrainConfig(_Section):
-    """A training run; the defaults are those of the quick start.
+    """A training run.
 
     Raises:
         ValueError: as `ModelConfig`.
     """
 
-    name: str = "mobilenet_v2_shapes"
-    """Of the experiment; the run directory's name begins with it."""
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(width=0.35))
+    name: str | None = None
+    """Of the experiment; the run directory's name begins with it; None for <model>_<data>."""
+    model: ModelConfig = field(default_factory=ModelConfig)
     """The network."""
     data: DataConfig = field(default_factory=DataConfig)
     """The examples."""
@@ -207,8 +207,9 @@ class TrainConfig(_Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        is_directory_name = self.name.strip() not in ("", ".", "..") and not set("/\\\0") & set(self.name)
-        self._require("name", is_directory_name, "fit to name a directory (no slashes)")
+        if self.name is not None:
+            is_directory_name = self.name.strip() not in ("", ".", "..") and not set("/\\\0") & set(self.name)
+            self._require("name", is_directory_name, "fit to name a directory (no slashes)")
         self._require("epochs", self.epochs >= 1, "at least 1 (there is nothing to do otherwise)")
         self._require("batch_size", self.batch_size >= 1, "at least 1")
         self._require("eval_batch_size", self.eval_batch_size >= 1, "at least 1")

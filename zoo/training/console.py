@@ -109,10 +109,15 @@ class Display:
 
     def message(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(text, self._console)
 
     def _epoch_name(self, epoch: int) -> str:
         return f"epoch {epoch:{len(str(self._epochs))}}/{self._epochs}"
+
+
+def say(text: str, console: Console | None = None) -> None:
+    """Prints a line as it is, to the standard output if there is no console."""
+    (console or rich.get_console()).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary(rows: Sequence[tuple[str, str]], paths: Sequence[tuple[str, Path]], console: Console | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A training run from its config to its report."""
+"""A training run from its first step, or its last checkpoint, to its report."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import time
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from zoo.data.dataset import ArraySplit, Dataset
-from zoo.data.load import load
-from zoo.models.classifier import ImageClassifier
-from zoo.registry import create_model
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.config import TrainConfig
-from zoo.training.console import Display
+from zoo.training.console import Display, say
+from zoo.training.experiment import Experiment
 from zoo.training.feed import Evaluator, Feed, ResidentFeed, StreamFeed
 from zoo.training.metrics import EpochMetrics, MetricsLog
-from zoo.training.optimizer import make_optimizer, make_schedule
-from zoo.training.results import measure, options_of_model, write_results
-from zoo.training.run_directory import RunDirectory
+from zoo.training.optimizer import make_schedule
+from zoo.training.results import measure, write_results
+from zoo.training.run_directory import RunDirectory, RunDirectoryError
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
@@ -42,56 +38,52 @@ class Result:
     Attributes:
         step: that was reached.
         stopped_by: the signal that stopped it before its end, or None if it is finished.
-        parameters: learnable scalars of the model.
         compile_seconds: what compiling the training step took.
     """
 
     step: int
     stopped_by: signal.Signals | None
-    parameters: int
     compile_seconds: float
 
 
-def train(config: TrainConfig, run: RunDirectory) -> Result:
-    """Trains as the config says, from the newest checkpoint in the run's directory if there is one.
+def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: TrainConfig | None = None) -> Result:
+    """Trains from the newest checkpoint in the run's directory, or from the start if there is none.
 
-    SIGINT and SIGTERM stop it after the current dispatch, with a checkpoint.
+    Args:
+        experiment: what to train, on what and how.
+        run: where everything is written.
+        stop: asked after every dispatch; a signal ends the run with a checkpoint.
+        saved: the config that the run had before, if it is continued.
 
     Raises:
-        DataUnavailableError: if the data is not there and cannot be had.
+        DataUnavailableError: if examples cannot be read.
         NonFiniteLossError: if the loss becomes NaN or infinite; the checkpoints from before stay.
-        ValueError: if config, data and weights do not fit together.
+        RunDirectoryError: if the run is further than the config goes; nothing is changed.
     """
+    config, trainer, state = experiment.config, experiment.trainer, experiment.state
+    total_steps, steps_per_epoch = experiment.total_steps, trainer.steps_per_epoch
     if config.compilation_cache:
         jax.config.update("jax_compilation_cache_dir", str(user_cache_directory() / "xla"))
-    data = config.data
-    dataset = load(
-        data.name,
-        data.directory,
-        image_size=data.image_size,
-        train_examples=data.train_examples,
-        test_examples=data.test_examples,
-    )
-    steps_per_epoch = len(dataset.train) // config.batch_size
-    if steps_per_epoch == 0:
-        raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
-    total_steps = config.epochs * steps_per_epoch
-    model = make_model(config, dataset)
-    schedule = make_schedule(config.optimizer, total_steps)
-    trainer, state = Trainer.create(config, model, dataset, make_optimizer(config.optimizer, schedule))
 
     with Checkpoints(run.checkpoints) as checkpoints:
-        if checkpoints.latest_step() is not None:
+        reached = checkpoints.latest_step()
+        if reached is not None and reached > total_steps:
+            raise RunDirectoryError(
+                f"{run.root} has trained {reached / steps_per_epoch:g} epochs, more than epochs={config.epochs}"
+            )
+        run.describe(config)
+        if reached is not None:
             state = checkpoints.restore(state)
         start_step = int(state.step)
+        if saved is not None and saved.epochs != config.epochs:
+            say(_describe_new_schedule(experiment, saved, start_step))
         started = time.perf_counter()
-        feed = _make_feed(trainer, dataset, state)
+        feed = _make_feed(trainer, experiment.dataset, state)
         compile_seconds = time.perf_counter() - started
-        evaluate = Evaluator(trainer, dataset.test, config.eval_batch_size)
+        evaluate = Evaluator(trainer, experiment.dataset.test, config.eval_batch_size)
         predictions: tuple[np.ndarray, np.ndarray] | None = None
         speed = 0.0
         with (
-            StopRequest() as stop,
             MetricsLog(run.root, resume_step=start_step) as log,
             Display(total_steps, steps_per_epoch, start_step) as display,
         ):
@@ -105,7 +97,7 @@ def train(config: TrainConfig, run: RunDirectory) -> Result:
                     metrics = EpochMetrics(
                         step=step,
                         epoch=step // steps_per_epoch,
-                        learning_rate=float(schedule(step - 1)),
+                        learning_rate=float(experiment.schedule(step - 1)),
                         train_loss=state.sums.mean_loss,
                         train_accuracy=state.sums.accuracy,
                         **measure(*predictions),
@@ -121,27 +113,21 @@ def train(config: TrainConfig, run: RunDirectory) -> Result:
 
     finished = int(state.step) == total_steps
     if finished:
-        write_results(run, trainer, state, dataset, *(predictions or evaluate(state)))
+        write_results(run, experiment, state, *(predictions or evaluate(state)))
     return Result(
         step=int(state.step),
         stopped_by=None if finished else stop.signal,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         compile_seconds=compile_seconds,
     )
 
 
-def make_model(config: TrainConfig, dataset: Dataset) -> ImageClassifier:
-    """The model of a config for a data set, initialised from the config's seed or from its weights.
-
-    Raises:
-        ValueError: if the model lacks an option, has fewer classes than the data, or does not fit the weights.
-    """
-    return create_model(
-        config.model.name,
-        rngs=nnx.Rngs(config.seed),
-        weights=config.model.weights,
-        dtype=jnp.dtype(config.model.dtype),
-        **options_of_model(config, dataset),
+def _describe_new_schedule(experiment: Experiment, saved: TrainConfig, step: int) -> str:
+    """How the learning rate changes where a run goes on with another number of epochs."""
+    config, steps_per_epoch = experiment.config, experiment.trainer.steps_per_epoch
+    before = make_schedule(saved.optimizer, saved.epochs * steps_per_epoch)(step)
+    return (
+        f"epochs is {config.epochs} and was {saved.epochs}: the schedule is that of the new length, and the learning "
+        f"rate goes from {float(before):.3g} to {float(experiment.schedule(step)):.3g} at step {step}"
     )
 
 

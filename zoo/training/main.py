@@ -1,54 +1,100 @@
-"""`train.py`: from the command line to the summary of the run, and what each way to fail looks like."""
+"""`train.py` and `zoo train`: from the command line to the summary of the run, and what each way to fail looks like."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from zoo.training.command_line import load_run_config, parse
+from zoo.messages import fail, warn_in_one_line
+from zoo.training.signals import StopRequest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zoo.training.config import TrainConfig
+    from zoo.training.experiment import Experiment
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, program: str = "train.py") -> int:
     """Trains as the command line says.
 
     Args:
         argv: the arguments after the program's name; None for those of this process.
+        program: its name, for messages.
 
     Returns:
         The exit status: 0, 1 for a run that failed, 2 for a command that cannot be carried out, or 128 plus the
         number of the signal that stopped it.
     """
-    command = parse(argv)
+    warn_in_one_line(program)
+    with StopRequest() as stop:
+        try:
+            prepared = _prepare(argv, program)
+            stop.defer()
+        except BaseException:
+            if stop.signal is None:
+                raise
+            print(
+                f"{program}: stopped by {stop.signal.name} before the run began; nothing was saved. Start again with "
+                "the same command.",
+                file=sys.stderr,
+            )
+            return 128 + stop.signal
+        return prepared if isinstance(prepared, int) else _run(*prepared, program, stop)
+
+
+def _prepare(argv: Sequence[str] | None, program: str) -> tuple[Experiment, Path | None, TrainConfig | None] | int:
+    """The experiment that is asked for, with the directory and the config of the run that it continues, if it does.
+
+    An exit status if there can be no such experiment.
+    """
+    from zoo.training.command_line import load_run_config, parse
+
+    command = parse(argv, program)
     from zoo.data.dataset import DataUnavailableError  # slow imports wait until the command is known to be right
-    from zoo.training import metrics
-    from zoo.training.console import summary
-    from zoo.training.loop import NonFiniteLossError, train
-    from zoo.training.run_directory import RunDirectory, RunDirectoryError
-    from zoo.weights.checkpoint import find_checkpoint
+    from zoo.training.experiment import build
+    from zoo.training.run_directory import RunDirectoryError, check_resumable
     from zoo.weights.unavailable import WeightsUnavailableError
 
-    config = command.config
     try:
-        if config.model.weights is not None:
-            find_checkpoint(config.model.weights)  # before there is a run that could not start
-        if command.resume is None:
-            run = RunDirectory.create(config)
-        else:
-            run = RunDirectory.reopen(command.resume, load_run_config(command.resume), config)
-    except (RunDirectoryError, FileNotFoundError, WeightsUnavailableError, ValueError) as error:
-        return _fail(str(error), 2)
+        saved = None
+        if command.resume is not None:
+            saved = load_run_config(command.resume)
+            check_resumable(command.resume, saved, command.config)
+        return build(command.config), command.resume, saved
+    except (DataUnavailableError, RunDirectoryError, WeightsUnavailableError, OSError, ValueError) as error:
+        return fail(program, str(error), 2)
+
+
+def _run(
+    experiment: Experiment, resume: Path | None, saved: TrainConfig | None, program: str, stop: StopRequest
+) -> int:
+    from zoo.data.dataset import DataUnavailableError
+    from zoo.training import metrics
+    from zoo.training.console import say, summary
+    from zoo.training.loop import NonFiniteLossError, train
+    from zoo.training.run_directory import RunDirectory, RunDirectoryError
+
+    config = experiment.config
     try:
-        result = train(config, run)
-    except (DataUnavailableError, WeightsUnavailableError, ValueError) as error:
-        return _fail(str(error), 1)
+        run = RunDirectory.create(config) if resume is None else RunDirectory(resume)
+    except RunDirectoryError as error:
+        return fail(program, str(error), 2)
+    for line in (*experiment.describe(), f"run directory: {run.root}"):
+        say(line)
+    try:
+        result = train(experiment, run, stop, saved)
+    except RunDirectoryError as error:
+        return fail(program, str(error), 2)
+    except (DataUnavailableError, OSError, ValueError) as error:
+        return fail(program, str(error), 1)
     except NonFiniteLossError as error:
-        return _fail(f"{error}; the checkpoints from before are in {run.checkpoints}", 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted before the end of a dispatch; nothing new was saved", 130)
+        return fail(program, f"{error}; the checkpoints from before are in {run.checkpoints}", 1)
 
     if result.stopped_by is not None:
-        print(f"Stopped by {result.stopped_by.name} at step {result.step}. Go on with:")
-        print(f"  python train.py --resume {run.root}")
+        print(f"Stopped by {result.stopped_by.name} at step {result.step}, which is saved. Go on with:")
+        print(f"  {program if program != 'train.py' else 'python train.py'} --resume {run.root}")
         return 128 + result.stopped_by
     history = metrics.read(run.root)
     last = history[-1]
@@ -61,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("training speed", f"{last.images_per_second:.0f} images/s in the last epoch"),
             ("training time", f"{sum(epoch.seconds for epoch in history):.0f} s"),
             ("compilation", f"{result.compile_seconds:.0f} s"),
-            ("model", f"{config.model.name}, {result.parameters:,} parameters"),
+            ("model", f"{config.model.name}, {experiment.parameters:,} parameters"),
         ],
         [
             ("report", run.report),
@@ -71,8 +117,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         ],
     )
     return 0
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"train.py: error: {message}", file=sys.stderr)
-    return status

@@ -67,7 +67,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, config: TrainConfig) -> RunDirectory:
-        """Makes the directory of a new run and describes the run in it.
+        """Makes the directory of a new run.
 
         Raises:
             RunDirectoryError: if there is a run in it already, or it cannot be made.
@@ -79,27 +79,20 @@ class RunDirectory:
             run.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunDirectoryError(f"cannot make the run directory {run.root}: {error.strerror}") from error
-        run._describe(config)
         return run
 
-    @classmethod
-    def reopen(cls, root: Path, saved: TrainConfig, config: TrainConfig) -> RunDirectory:
-        """Opens the directory of an earlier run to continue it with a config.
-
-        Raises:
-            RunDirectoryError: if the config differs from the saved one in a field that may not change.
-        """
-        changed = {field: values for field, values in differences(saved, config).items() if field not in _CHANGEABLE}
-        if changed:
-            listed = ", ".join(f"{field} (was {before!r}, now {now!r})" for field, (before, now) in changed.items())
-            raise RunDirectoryError(f"the config does not fit the checkpoints of {root}: {listed}")
-        run = cls(root)
-        run._describe(config)
-        return run
-
-    def _describe(self, config: TrainConfig) -> None:
+    def describe(self, config: TrainConfig) -> None:
+        """Writes `config.json` and `environment.json`."""
         _write_json(self.config, to_dict(config))
         _write_json(self.environment, describe_environment())
+
+
+def check_resumable(root: Path, saved: TrainConfig, config: TrainConfig) -> None:
+    """Raises RunDirectoryError if the config differs from the saved one in a field that may not change."""
+    changed = {field: values for field, values in differences(saved, config).items() if field not in _CHANGEABLE}
+    if changed:
+        listed = ", ".join(f"{field} (was {before!r}, now {now!r})" for field, (before, now) in changed.items())
+        raise RunDirectoryError(f"the config does not fit the checkpoints of {root}: {listed}")
 
 
 def describe_environment() -> dict[str, Any]:

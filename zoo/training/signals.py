@@ -1,36 +1,65 @@
-"""Ctrl-C and SIGTERM as a wish to stop soon, not as an exception in the middle of something."""
+"""Ctrl-C and SIGTERM: before a run has begun they end the program, then they are a wish to stop soon."""
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from types import FrameType, TracebackType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """A signal came while there was nothing to save. No error, so that no library takes it for one of its own."""
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while it is entered; a second one acts as it would without.
+    """Catches SIGINT and SIGTERM while it is entered.
+
+    At first a signal raises `Stopped` wherever the program is. After `defer` it is only noted, so that a dispatch, an
+    evaluation or a checkpoint is finished; then further ones change nothing. Outside of the main thread, where Python
+    allows no handlers, it catches nothing.
 
     Attributes:
-        signal: the one that came, or None.
+        signal: the one that came first, or None.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._is_deferred = False
+        self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def defer(self) -> None:
+        """From now on signals are noted and no longer raised.
+
+        Raises:
+            Stopped: if there was one that a library has swallowed.
+        """
+        self._is_deferred = True
+        if self.signal is not None:
+            raise Stopped
 
     def __enter__(self) -> StopRequest:
-        for number in self._previous:
-            signal.signal(number, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._restore()
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        is_first = self.signal is None
+        if is_first:
+            self.signal = signal.Signals(number)
+        if self._is_deferred:
+            again = "" if is_first else "already "
+            line = f"{signal.Signals(number).name}: {again}stopping after this dispatch, with a checkpoint\n"
+            os.write(2, line.encode())  # print() is not allowed to interrupt itself
+        elif is_first:
+            raise Stopped

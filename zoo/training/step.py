@@ -30,7 +30,7 @@ class Trainer:
 
     Attributes:
         config: of the run.
-        num_classes: how many classes the model tells apart.
+        num_classes: how many classes the model tells apart, at least those of the data.
         steps_per_epoch: whole batches in the training set.
         mean, std: with which images are normalised.
         optimizer: Optax's transformation.
@@ -60,7 +60,7 @@ class Trainer:
         eval_graph = nnx.split(model)[0]
         trainer = cls(
             config=config,
-            num_classes=len(dataset.class_names),
+            num_classes=config.model.num_classes or len(dataset.class_names),
             steps_per_epoch=len(dataset.train) // config.batch_size,
             mean=dataset.mean,
             std=dataset.std,

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo.data.dataset import ArraySplit, Dataset
+from zoo.training import experiment
+from zoo.training.config import DataConfig, ModelConfig, TrainConfig
+from zoo.training.experiment import build
+
+
+@pytest.fixture
+def build_with(monkeypatch):
+    """A function that builds a config on eight black images of some size, of three classes."""
+
+    def run(size: int = 32, epochs: int = 1, batch_size: int = 4, **model):
+        split = ArraySplit(np.zeros((8, size, size, 3), np.uint8), np.arange(8, dtype=np.int32) % 3)
+        dataset = Dataset("black", ("a", "b", "c"), size, split, split, (0.5,) * 3, (0.25,) * 3)
+        monkeypatch.setattr(experiment, "load", lambda *_, **__: dataset)
+        return build(TrainConfig(model=ModelConfig(**model), epochs=epochs, batch_size=batch_size, eval_batch_size=4))
+
+    return run
+
+
+def test_what_was_left_open_is_resolved(build_with):
+    built = build_with(name="mobilenet_v2_x0_5", epochs=3)
+    assert built.config.name == "mobilenet_v2_x0_5_shapes"
+    assert built.config.model == ModelConfig(
+        name="mobilenet_v2_x0_5", width=0.5, dropout=0.2, drop_path=0.0, small_images=True, num_classes=3
+    )
+    assert built.total_steps == 6
+    assert build_with(name="nin").config.model.width is None
+
+
+@pytest.mark.parametrize(("size", "is_small"), [(32, True), (64, True), (65, False), (224, False)])
+def test_the_form_for_small_images_is_taken_up_to_64_pixels(build_with, size, is_small):
+    built = build_with(size, name="shufflenet_v2_x0_5")
+    assert built.config.model.small_images is is_small
+    assert ("its form for small images" if is_small else "its ImageNet form") in built.describe()[0]
+
+
+def test_the_form_can_be_chosen(build_with):
+    assert build_with(name="shufflenet_v2_x0_5", small_images=False).config.model.small_images is False
+    with pytest.raises(ValueError, match="has no option 'small_images'"):
+        build_with(name="resnext29_2x64d", small_images=True)
+
+
+def test_a_model_may_tell_more_classes_apart_than_the_data_has(build_with):
+    built = build_with(name="mobilenet_v1", width=0.25, num_classes=5)
+    assert built.trainer.num_classes == 5
+    assert built.weights_description["class_names"] == ["a", "b", "c", "class 3", "class 4"]
+    assert any("5 classes apart, more than the data has" in line for line in built.describe())
+    with pytest.raises(ValueError, match=r"model\.num_classes=2 is less than the 3 classes of black"):
+        build_with(num_classes=2)
+
+
+def test_what_cannot_be_trained_is_found_here(build_with):
+    with pytest.raises(ValueError, match="batch_size=9 is more than the 8 training examples"):
+        build_with(batch_size=9)
+    with pytest.raises(
+        ValueError, match=r"alexnet_grouped cannot train on images of 16x16 pixels: the last map, .*no pixels"
+    ):
+        build_with(16, name="alexnet_grouped", small_images=False)
+
+
+def test_the_epochs_of_the_schedule_are_those_of_the_config(build_with):
+    built = build_with(name="mobilenet_v1", width=0.25, epochs=5)
+    assert float(built.schedule(built.total_steps)) == pytest.approx(0, abs=1e-8)
+    assert float(built.schedule(built.total_steps // 5)) == pytest.approx(built.config.optimizer.learning_rate)
+    assert replace(built.config, data=DataConfig()) == built.config

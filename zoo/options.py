@@ -1,0 +1,30 @@
+"""`OPTIONS`: how the command lines read and show values that tyro would show otherwise."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any, get_args
+
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+OPTIONS = ConstructorRegistry()
+
+
+@OPTIONS.primitive_rule
+def _optional_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """`FLOAT` in the help for what may also be None, where tyro would write `{None}|FLOAT`."""
+    members = get_args(info.type)
+    if len(members) != 2 or NoneType not in members:
+        return None
+    (member,) = (member for member in members if member is not NoneType)
+    inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(member, info.markers))
+    if not isinstance(inner, PrimitiveConstructorSpec):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=inner.metavar,
+        choices=None if inner.choices is None else (*inner.choices, "None"),
+        instance_from_str=lambda words: None if words == ["None"] else inner.instance_from_str(words),
+        is_instance=lambda value: value is None or inner.is_instance(value),
+        str_from_instance=lambda value: ["None"] if value is None else inner.str_from_instance(value),
+    )

@@ -1,0 +1,168 @@
+"""`build`: from a config to everything that a run needs, checked before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from zoo.data.dataset import Dataset
+from zoo.data.load import load
+from zoo.registry import create_model, model_options
+from zoo.training.config import ModelConfig, TrainConfig
+from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.state import TrainState
+from zoo.training.step import Trainer
+from zoo.weights.checkpoint import Checkpoint, find_checkpoint
+
+_OPTIONS = ("num_classes", "width", "dropout", "drop_path", "small_images")  # of a config that are a model's
+_LARGEST_SMALL_IMAGE = 64  # pixels a side; above it a net takes its ImageNet form
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A run that can start.
+
+    Attributes:
+        config: with every choice that was left open made: no `model.width=None` for a model that has a width.
+        dataset: the examples; `mean` and `std` are those of the start weights where these say theirs.
+        schedule: step -> learning rate.
+        total_steps: of the whole run.
+        trainer: the functions that train and evaluate.
+        state: to start from.
+    """
+
+    config: TrainConfig
+    dataset: Dataset
+    schedule: optax.Schedule
+    total_steps: int
+    trainer: Trainer
+    state: TrainState
+
+    @property
+    def parameters(self) -> int:
+        """Learnable scalars of the model."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+    @property
+    def weights_description(self) -> dict[str, Any]:
+        """What is written beside the weights of the run, so that they load and predict without its config."""
+        dataset, classes = self.dataset, self.trainer.num_classes
+        unnamed = range(len(dataset.class_names), classes)
+        return {
+            "model": self.config.model.name,
+            "options": _options(self.config.model),
+            "class_names": [*dataset.class_names, *(f"class {number}" for number in unnamed)],
+            "image_size": dataset.image_size,
+            "mean": dataset.mean,
+            "std": dataset.std,
+        }
+
+    def describe(self) -> list[str]:
+        """What will be trained on what, in a line each."""
+        model, dataset = self.config.model, self.dataset
+        form = {True: ", its form for small images", False: ", its ImageNet form", None: ""}[model.small_images]
+        given = ", ".join(
+            f"{name} {value}"
+            for name in ("width", "dropout", "drop_path")
+            if (value := getattr(model, name)) not in (None, 0.0)
+        )
+        lines = [
+            f"{model.name}{form}: {self.parameters:,} parameters{given and ', ' + given}",
+            f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images of "
+            f"{dataset.image_size}x{dataset.image_size} pixels, {len(dataset.class_names)} classes",
+        ]
+        if model.num_classes != len(dataset.class_names):
+            lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
+        if model.weights is not None:
+            lines.append(f"starts from {model.weights}; pixels are normalised by {dataset.mean} and {dataset.std}")
+        return lines
+
+
+def build(config: TrainConfig) -> Experiment:
+    """Loads the data, makes the model and tries one abstract step; writes nothing.
+
+    Raises:
+        DataUnavailableError: if the data is not there and cannot be had.
+        WeightsUnavailableError: if the start weights cannot be fetched or read.
+        FileNotFoundError: if there are no weights at the given path.
+        ValueError: if config, data, model and weights do not fit together.
+    """
+    weights = None if config.model.weights is None else find_checkpoint(config.model.weights)
+    data = config.data
+    dataset = load(
+        data.name,
+        data.directory,
+        image_size=data.image_size,
+        train_examples=data.train_examples,
+        test_examples=data.test_examples,
+    )
+    if config.batch_size > len(dataset.train):
+        raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
+    if weights is not None and (preprocessing := weights.preprocessing) is not None:
+        dataset = replace(dataset, mean=preprocessing.mean, std=preprocessing.std)
+    name = config.name or f"{config.model.name}_{data.name.replace('/', '_')}"
+    config = replace(config, name=name, model=_resolve(config.model, dataset, weights))
+
+    total_steps = config.epochs * (len(dataset.train) // config.batch_size)
+    schedule = make_schedule(config.optimizer, total_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    trainer, state = Trainer.create(config, _make_model(config), dataset, optimizer)
+    _try_abstractly(trainer, state, dataset.image_size)
+    return Experiment(config, dataset, schedule, total_steps, trainer, state)
+
+
+def _resolve(model: ModelConfig, dataset: Dataset, weights: Checkpoint | None) -> ModelConfig:
+    """The model's config with a value in the place of each None, as far as the model has such an option."""
+    classes = len(dataset.class_names)
+    if model.num_classes is not None and model.num_classes < classes:
+        raise ValueError(f"model.num_classes={model.num_classes} is less than the {classes} classes of {dataset.name}")
+    usual = model_options(model.name)
+    if "small_images" in usual:
+        usual["small_images"] = dataset.image_size <= _LARGEST_SMALL_IMAGE
+    if weights is not None and weights.model == model.name:
+        usual |= weights.description.get("options", {})
+    usual["num_classes"] = classes
+    resolved: dict[str, Any] = {name: usual.get(name) for name in _OPTIONS if getattr(model, name) is None}
+    return replace(model, **resolved)
+
+
+def _make_model(config: TrainConfig) -> nnx.Module:
+    model = config.model
+    return create_model(
+        model.name,
+        rngs=nnx.Rngs(config.seed),
+        weights=model.weights,
+        dtype=jnp.dtype(model.dtype),
+        **_options(model),
+    )
+
+
+def _options(model: ModelConfig) -> dict[str, Any]:
+    return {name: value for name in _OPTIONS if (value := getattr(model, name)) is not None}
+
+
+def _try_abstractly(trainer: Trainer, state: TrainState, image_size: int) -> None:
+    """Traces a training step and an evaluation step, which computes nothing.
+
+    Raises:
+        ValueError: if the model cannot take the images.
+    """
+    config = trainer.config
+
+    def images(count: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((count, image_size, image_size, 3), jnp.uint8)
+
+    try:
+        jax.eval_shape(trainer.predict, state, images(config.eval_batch_size))
+        labels = jax.ShapeDtypeStruct((config.batch_size,), jnp.int32)
+        jax.eval_shape(trainer.train_step, state, images(config.batch_size), labels)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{config.model.name} cannot train on images of {image_size}x{image_size} pixels: {reason}"
+        ) from error
