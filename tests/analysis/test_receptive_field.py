@@ -44,7 +44,7 @@ def test_a_shuffle_of_channels_moves_no_places():
 
 
 def test_a_transposed_convolution_sees_fractions_apart():
-    vertical, _ = fields_of(ConvTranspose(3, 3, 4, 2, padding=1, rngs=nnx.Rngs(0)))
+    vertical, _ = fields_of(ConvTranspose(3, 3, 4, stride=2, padding=1, rngs=nnx.Rngs(0)))
     assert vertical.stride == 0.5
 
 

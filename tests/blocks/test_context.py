@@ -20,7 +20,7 @@ def test_a_new_basic_module_passes_its_input_through_up_to_the_border():
 
 
 def test_a_new_large_module_passes_its_input_through_but_for_noise():
-    module = ContextModule(2, "large", rngs=nnx.Rngs(0))
+    module = ContextModule(2, form="large", rngs=nnx.Rngs(0))
     with force_lowering("native"):
         y = nnx.jit(lambda module, x: module(x))(module, X[..., :2])
     np.testing.assert_allclose(y, X[..., :2], atol=0.1)
@@ -37,7 +37,7 @@ def test_channels_of_a_group_do_not_stay_alike():
 
 @pytest.mark.parametrize(("form", "weights"), [("basic", 7 * 9 + 1), ("large", 9 * 1710 + 32)])
 def test_parameters_grow_with_the_square_of_the_channels(form, weights):
-    module = nnx.eval_shape(lambda: ContextModule(21, form, rngs=nnx.Rngs(0)))
+    module = nnx.eval_shape(lambda: ContextModule(21, form=form, rngs=nnx.Rngs(0)))
     biases = 8 if form == "basic" else 2 + 2 + 4 + 8 + 16 + 32 + 32 + 1
     assert count_parameters(module) == weights * 21**2 + biases * 21
 
@@ -55,7 +55,7 @@ def test_the_receptive_field_is_67():
 
 def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form='huge' must be one of basic, large"):
-        ContextModule(4, "huge", rngs=nnx.Rngs(0))
+        ContextModule(4, form="huge", rngs=nnx.Rngs(0))
 
 
 def test_the_pyramid_has_the_parameters_of_deeplab_v3():

@@ -54,7 +54,7 @@ def test_computes_in_dtype_and_stores_in_param_dtype():
         ((0, 8), {}, "in_channels=0 must be at least 1"),
         ((8, 8, 0), {}, "kernel_size=0 must be at least 1"),
         ((8, 8, (3, -1)), {}, "kernel_size=-1 must be at least 1"),
-        ((8, 8, 3, 0), {}, "stride=0 must be at least 1"),
+        ((8, 8), {"stride": 0}, "stride=0 must be at least 1"),
         ((8, 8), {"dilation": 0}, "dilation=0 must be at least 1"),
         ((8, 8), {"groups": 0}, "groups=0 must be at least 1"),
         ((8, 8), {"padding": -1}, "padding=-1 must be at least 0"),

@@ -17,7 +17,7 @@ def test_every_pixel_is_multiplied_by_the_same_matrix():
 
 
 def test_a_stride_keeps_every_other_pixel():
-    conv = PointwiseConv(6, 8, 2, use_bias=False, rngs=nnx.Rngs(0))
+    conv = PointwiseConv(6, 8, stride=2, use_bias=False, rngs=nnx.Rngs(0))
     np.testing.assert_allclose(conv(X), X[:, ::2, ::2] @ conv.kernel[0, 0], atol=1e-5)
 
 

@@ -48,7 +48,7 @@ def test_it_is_the_adjoint_of_the_convolution(geometry):
 
 
 def test_every_input_stamps_the_kernel_on_the_output():
-    conv = ConvTranspose(1, 1, 3, 2, padding=0, use_bias=False, rngs=nnx.Rngs(0))
+    conv = ConvTranspose(1, 1, 3, stride=2, padding=0, use_bias=False, rngs=nnx.Rngs(0))
     assert conv.kernel.shape == (3, 3, 1, 1)
     y = conv(jnp.zeros((1, 2, 2, 1)).at[0, 1, 0].set(2.0))
     assert y.shape == (1, 5, 5, 1)
@@ -77,18 +77,18 @@ def inner_values(layer, kernel):
     [(3, 2, [1, 2, 4]), (5, 2, [4, 6, 9]), (4, 3, [1, 2, 4]), (4, 2, [4]), (2, 2, [1]), (6, 3, [4])],
 )
 def test_overlap_is_even_where_the_stride_divides_the_kernel_size(kernel_size, stride, values):
-    conv = ConvTranspose(1, 1, kernel_size, stride, use_bias=False, rngs=nnx.Rngs(0))
+    conv = ConvTranspose(1, 1, kernel_size, stride=stride, use_bias=False, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(inner_values(conv, conv.kernel), values)
 
 
 @pytest.mark.parametrize(("kernel_size", "scale"), [(3, 2), (5, 2), (3, 4)])
 def test_resize_convolutions_overlap_evenly(kernel_size, scale):
-    layer = ResizeConv(1, 1, kernel_size, scale, use_bias=False, rngs=nnx.Rngs(0))
+    layer = ResizeConv(1, 1, kernel_size, scale=scale, use_bias=False, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(inner_values(layer, layer.conv.kernel), [kernel_size**2])
 
 
 def test_resize_repeats_pixels_before_it_convolves():
-    layer = ResizeConv(2, 3, 1, 2, rngs=nnx.Rngs(0))
+    layer = ResizeConv(2, 3, 1, scale=2, rngs=nnx.Rngs(0))
     x = random((1, 3, 4, 2))
     y = layer(x)
     assert y.shape == (1, 6, 8, 3)

@@ -39,7 +39,7 @@ def test_first_and_last_layers_are_linear_and_those_between_are_not():
 @pytest.mark.parametrize(("middle_kernel_size", "start_stride"), [(3, 1), (None, 2)])
 def test_the_first_depthwise_convolution_strides_only_where_it_is_the_last(middle_kernel_size, start_stride):
     block = UniversalInvertedBottleneck(
-        6, 6, 12, 2, start_kernel_size=3, middle_kernel_size=middle_kernel_size, rngs=nnx.Rngs(0)
+        6, 6, 12, stride=2, start_kernel_size=3, middle_kernel_size=middle_kernel_size, rngs=nnx.Rngs(0)
     )
     assert block.start(X).shape[1] == 8 // start_stride
     assert block(X).shape == (2, 4, 4, 6)
@@ -53,7 +53,7 @@ def test_both_depthwise_convolutions_are_dilated():
 
 def test_a_stride_without_depthwise_convolution_is_refused():
     with pytest.raises(ValueError, match="stride=2 needs a depthwise convolution"):
-        UniversalInvertedBottleneck(6, 8, 12, 2, middle_kernel_size=None, rngs=nnx.Rngs(0))
+        UniversalInvertedBottleneck(6, 8, 12, stride=2, middle_kernel_size=None, rngs=nnx.Rngs(0))
 
 
 def test_the_fused_block_widens_by_a_dense_convolution():
@@ -64,7 +64,7 @@ def test_the_fused_block_widens_by_a_dense_convolution():
 
 
 def test_the_fused_block_strides_without_a_shortcut():
-    block = FusedInvertedBottleneck(6, 6, 12, 3, 2, rngs=nnx.Rngs(0))
+    block = FusedInvertedBottleneck(6, 6, 12, 3, stride=2, rngs=nnx.Rngs(0))
     y = block(X)
     assert y.shape == (2, 4, 4, 6)
     np.testing.assert_allclose(y, block.project(block.expand(X)), atol=1e-6)

@@ -55,7 +55,7 @@ def test_a_new_head_brings_a_context_module_of_its_size(context):
         model.reset_head(5)
         return model
 
-    expected = nnx.eval_shape(lambda: ContextModule(5, context, rngs=nnx.Rngs(0)))
+    expected = nnx.eval_shape(lambda: ContextModule(5, form=context, rngs=nnx.Rngs(0)))
     assert count_parameters(nnx.eval_shape(replaced).context) == count_parameters(expected)
 
 

@@ -44,8 +44,8 @@ class ContextModule(nnx.Module):
     def __init__(
         self,
         channels: int,
-        form: str = "basic",
         *,
+        form: str = "basic",
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,

@@ -217,10 +217,10 @@ class GridReduction(Branches):
         reduced, out = double_conv3
         super().__init__(
             [
-                ConvNormAct(in_channels, conv3, 3, 2, padding=padding, **shared),
+                ConvNormAct(in_channels, conv3, 3, stride=2, padding=padding, **shared),
                 nnx.Sequential(
                     ReducedConv(in_channels, out, reduced, 3, **shared),
-                    ConvNormAct(out, out, 3, 2, padding=padding, **shared),
+                    ConvNormAct(out, out, 3, stride=2, padding=padding, **shared),
                 ),
                 _halve(padding),
             ]
@@ -267,12 +267,12 @@ class AsymmetricGridReduction(Branches):
         reduced, out = conv3
         super().__init__(
             [
-                nnx.Sequential(unit(in_channels, reduced, 1), unit(reduced, out, 3, 2, padding=padding)),
+                nnx.Sequential(unit(in_channels, reduced, 1), unit(reduced, out, 3, stride=2, padding=padding)),
                 nnx.Sequential(
                     unit(in_channels, asymmetric, 1),
                     unit(asymmetric, asymmetric, (1, kernel_size)),
                     unit(asymmetric, asymmetric, (kernel_size, 1)),
-                    unit(asymmetric, asymmetric, 3, 2, padding=padding),
+                    unit(asymmetric, asymmetric, 3, stride=2, padding=padding),
                 ),
                 _halve(padding),
             ]

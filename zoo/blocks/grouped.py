@@ -23,10 +23,10 @@ class GroupedConv(Conv):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output; each group gives its share, in the order of the groups.
-        groups: how many; 1 for a dense convolution, `in_channels` for a depthwise one.
         kernel_size: taps, one number or (vertical, horizontal).
         stride: step of the kernel.
         dilation: distance between neighbouring taps.
+        groups: how many; 1 for a dense convolution, `in_channels` for a depthwise one.
         padding: pixels on every side; None for `dilation * (kernel_size - 1) // 2`.
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
@@ -42,11 +42,11 @@ class GroupedConv(Conv):
         self,
         in_channels: int,
         out_channels: int,
-        groups: int,
         kernel_size: int | tuple[int, int] = 3,
-        stride: int = 1,
         *,
+        stride: int = 1,
         dilation: int = 1,
+        groups: int,
         padding: int | None = None,
         use_bias: bool = True,
         dtype: Dtype | None = None,
@@ -58,7 +58,7 @@ class GroupedConv(Conv):
             in_channels,
             out_channels,
             kernel_size,
-            stride,
+            stride=stride,
             dilation=dilation,
             groups=groups,
             padding=padding,

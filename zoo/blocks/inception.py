@@ -191,8 +191,8 @@ class ExtremeInception(nnx.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int = 3,
-        stride: int = 1,
         *,
+        stride: int = 1,
         norm: Norm | None = BatchNorm,
         act: Activation | None = jax.nn.relu,
         dtype: Dtype | None = None,
@@ -201,7 +201,7 @@ class ExtremeInception(nnx.Module):
     ) -> None:
         unit = partial(ConvNormAct, norm=norm, act=act, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.pointwise = unit(in_channels, out_channels, 1)
-        self.depthwise = unit(out_channels, out_channels, kernel_size, stride, groups=out_channels)
+        self.depthwise = unit(out_channels, out_channels, kernel_size, stride=stride, groups=out_channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.depthwise(self.pointwise(x))

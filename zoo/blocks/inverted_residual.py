@@ -27,9 +27,9 @@ class InvertedResidual(nnx.Module):
         out_channels: channels of the output.
         kernel_size: taps of the depthwise convolution.
         stride: step of the depthwise convolution.
-        expansion_ratio: channels of the hidden layers over `in_channels`; 1 leaves the expansion out.
-        hidden_channels: channels of the hidden layers, if they are no multiple of `in_channels`.
         dilation: distance between neighbouring taps of the depthwise convolution.
+        expansion_ratio: channels of the hidden layers over `in_channels`; 1 leaves the expansion out.
+        hidden_channels: channels of the hidden layers, if they are not a multiple of `in_channels`.
         squeeze_excite: makes the squeeze-and-excitation of the hidden layer, `squeeze_excite(channels, dtype=...,
             param_dtype=..., rngs=...)`; None for no such.
         drop_path: probability of dropping the branch that is added to the input.
@@ -48,11 +48,11 @@ class InvertedResidual(nnx.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int = 3,
-        stride: int = 1,
         *,
+        stride: int = 1,
+        dilation: int = 1,
         expansion_ratio: int = 6,
         hidden_channels: int | None = None,
-        dilation: int = 1,
         squeeze_excite: Callable[..., nnx.Module] | None = None,
         drop_path: float = 0.0,
         norm: Norm | None = BatchNorm,
@@ -66,7 +66,7 @@ class InvertedResidual(nnx.Module):
         hidden = in_channels * expansion_ratio if hidden_channels is None else hidden_channels
         unit = partial(ConvNormAct, norm=norm, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.expand = nnx.data(None if hidden == in_channels else unit(in_channels, hidden, 1, act=act))
-        self.depthwise = unit(hidden, hidden, kernel_size, stride, dilation=dilation, groups=hidden, act=act)
+        self.depthwise = unit(hidden, hidden, kernel_size, stride=stride, dilation=dilation, groups=hidden, act=act)
         self.squeeze_excite = nnx.data(
             squeeze_excite and squeeze_excite(hidden, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         )

@@ -41,8 +41,8 @@ class BasicBlock(nnx.Module):
         self,
         in_channels: int,
         out_channels: int,
-        stride: int = 1,
         *,
+        stride: int = 1,
         dilation: int = 1,
         second_dilation: int | None = None,
         drop_path: float = 0.0,
@@ -53,10 +53,10 @@ class BasicBlock(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         unit = partial(ConvNormAct, norm=norm, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        self.conv1 = unit(in_channels, out_channels, 3, stride, dilation=dilation, act=act)
+        self.conv1 = unit(in_channels, out_channels, 3, stride=stride, dilation=dilation, act=act)
         self.conv2 = unit(out_channels, out_channels, 3, dilation=second_dilation or dilation, act=None)
         is_identity = stride == 1 and in_channels == out_channels
-        self.shortcut = nnx.data(None if is_identity else unit(in_channels, out_channels, 1, stride, act=None))
+        self.shortcut = nnx.data(None if is_identity else unit(in_channels, out_channels, 1, stride=stride, act=None))
         self.drop_path = DropPath(drop_path, rngs=rngs)
         self.act = act
 
@@ -99,8 +99,8 @@ class Bottleneck(nnx.Module):
         in_channels: int,
         out_channels: int,
         hidden_channels: int,
-        stride: int = 1,
         *,
+        stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
         squeeze_channels: int | None = None,
@@ -114,7 +114,9 @@ class Bottleneck(nnx.Module):
     ) -> None:
         unit = partial(ConvNormAct, norm=norm, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         self.reduce = unit(in_channels, hidden_channels, 1, act=act)
-        self.filter = unit(hidden_channels, hidden_channels, 3, stride, dilation=dilation, groups=groups, act=act)
+        self.filter = unit(
+            hidden_channels, hidden_channels, 3, stride=stride, dilation=dilation, groups=groups, act=act
+        )
         self.squeeze_excite = nnx.data(
             None
             if squeeze_channels is None
@@ -122,7 +124,7 @@ class Bottleneck(nnx.Module):
         )
         self.expand = unit(hidden_channels, out_channels, 1, act=None)
         is_identity = stride == 1 and in_channels == out_channels and not project_shortcut
-        self.shortcut = nnx.data(None if is_identity else unit(in_channels, out_channels, 1, stride, act=None))
+        self.shortcut = nnx.data(None if is_identity else unit(in_channels, out_channels, 1, stride=stride, act=None))
         self.drop_path = DropPath(drop_path, rngs=rngs)
         self.act = act
 

@@ -33,9 +33,9 @@ class ResNeXtBlock(Bottleneck):
         out_channels: channels of the output.
         hidden_channels: channels of the 3×3 convolutions of all branches together.
         stride: step of the 3×3 convolutions.
+        dilation: of the 3×3 convolutions.
         cardinality: how many branches.
         form: "a", "b" or "c".
-        dilation: of the 3×3 convolutions.
         drop_path: probability of dropping what is added to the shortcut.
         norm: makes the normalisations.
         act: activation.
@@ -53,11 +53,11 @@ class ResNeXtBlock(Bottleneck):
         in_channels: int,
         out_channels: int,
         hidden_channels: int,
-        stride: int = 1,
         *,
+        stride: int = 1,
+        dilation: int = 1,
         cardinality: int = 32,
         form: str = "c",
-        dilation: int = 1,
         drop_path: float = 0.0,
         norm: Norm = BatchNorm,
         act: Activation = jax.nn.relu,
@@ -73,7 +73,7 @@ class ResNeXtBlock(Bottleneck):
             in_channels,
             out_channels,
             hidden_channels,
-            stride,
+            stride=stride,
             dilation=dilation,
             groups=cardinality,
             drop_path=drop_path,

@@ -21,8 +21,8 @@ class DepthwiseConv(Conv):
         channels: channels of the input.
         kernel_size: taps, one number or (vertical, horizontal).
         stride: step of the kernel.
-        depth_multiplier: how many outputs each channel gets; those of one channel are neighbours.
         dilation: distance between neighbouring taps.
+        depth_multiplier: how many outputs each channel gets; those of one channel are neighbours.
         padding: pixels on every side; None for `dilation * (kernel_size - 1) // 2`.
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
@@ -38,10 +38,10 @@ class DepthwiseConv(Conv):
         self,
         channels: int,
         kernel_size: int | tuple[int, int] = 3,
-        stride: int = 1,
         *,
-        depth_multiplier: int = 1,
+        stride: int = 1,
         dilation: int = 1,
+        depth_multiplier: int = 1,
         padding: int | None = None,
         use_bias: bool = True,
         dtype: Dtype | None = None,
@@ -55,7 +55,7 @@ class DepthwiseConv(Conv):
             channels,
             channels * depth_multiplier,
             kernel_size,
-            stride,
+            stride=stride,
             dilation=dilation,
             groups=channels,
             padding=padding,
@@ -94,8 +94,8 @@ class DepthwiseSeparableConv(nnx.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int = 3,
-        stride: int = 1,
         *,
+        stride: int = 1,
         dilation: int = 1,
         norm: Norm | None = BatchNorm,
         act: Activation | None = jax.nn.relu,
@@ -104,7 +104,9 @@ class DepthwiseSeparableConv(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         unit = partial(ConvNormAct, norm=norm, act=act, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        self.depthwise = unit(in_channels, in_channels, kernel_size, stride, dilation=dilation, groups=in_channels)
+        self.depthwise = unit(
+            in_channels, in_channels, kernel_size, stride=stride, dilation=dilation, groups=in_channels
+        )
         self.pointwise = unit(in_channels, out_channels, 1)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -25,10 +25,10 @@ class ShuffleUnitV1(nnx.Module):
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output, a multiple of 4.
-        groups: of the 1×1 convolutions.
         stride: step of the depthwise convolution and of the average.
-        first_groups: of the first 1×1 convolution; None for `groups`. The paper has 1 where the input has few channels.
         dilation: of the depthwise convolution and of the average.
+        groups: of the 1×1 convolutions.
+        first_groups: of the first 1×1 convolution; None for `groups`. The paper has 1 where the input has few channels.
         norm: makes the normalisations.
         act: activation.
         dtype: of the computation; None for that of input and parameters.
@@ -43,11 +43,11 @@ class ShuffleUnitV1(nnx.Module):
         self,
         in_channels: int,
         out_channels: int,
-        groups: int,
-        stride: int = 1,
         *,
-        first_groups: int | None = None,
+        stride: int = 1,
         dilation: int = 1,
+        groups: int,
+        first_groups: int | None = None,
         norm: Norm = BatchNorm,
         act: Activation = jax.nn.relu,
         dtype: Dtype | None = None,
@@ -63,7 +63,7 @@ class ShuffleUnitV1(nnx.Module):
         hidden = out_channels // 4
         added = out_channels if self.has_shortcut else out_channels - in_channels
         self.reduce = unit(in_channels, hidden, 1, groups=groups if first_groups is None else first_groups, act=act)
-        self.depthwise = unit(hidden, hidden, 3, stride, dilation=dilation, groups=hidden, act=None)
+        self.depthwise = unit(hidden, hidden, 3, stride=stride, dilation=dilation, groups=hidden, act=None)
         self.expand = unit(hidden, added, 1, groups=groups, act=None)
         self.groups = groups
         self.stride = stride
@@ -110,8 +110,8 @@ class ShuffleUnitV2(nnx.Module):
         self,
         in_channels: int,
         out_channels: int,
-        stride: int = 1,
         *,
+        stride: int = 1,
         dilation: int = 1,
         norm: Norm = BatchNorm,
         act: Activation = jax.nn.relu,
@@ -127,7 +127,7 @@ class ShuffleUnitV2(nnx.Module):
         branch_channels = half if splits else in_channels
 
         def depthwise(channels: int) -> ConvNormAct:
-            return unit(channels, channels, 3, stride, dilation=dilation, groups=channels, act=None)
+            return unit(channels, channels, 3, stride=stride, dilation=dilation, groups=channels, act=None)
 
         self.shortcut = nnx.data(
             None if splits else nnx.Sequential(depthwise(in_channels), unit(in_channels, half, 1, act=act))

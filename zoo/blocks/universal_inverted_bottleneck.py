@@ -28,9 +28,9 @@ class UniversalInvertedBottleneck(nnx.Module):
         out_channels: channels of the output.
         hidden_channels: channels between the 1×1 convolutions.
         stride: step of the middle depthwise convolution, or of the first one where there is no middle one.
-        start_kernel_size: taps of the depthwise convolution before the expansion; None for no such.
-        middle_kernel_size: taps of the one behind the expansion; None for no such.
-        dilation: distance between neighbouring taps of both.
+        dilation: distance between neighbouring taps of both depthwise convolutions.
+        start_kernel_size: taps of the depthwise convolution before the expansion; None leaves it out.
+        middle_kernel_size: taps of the one after the expansion; None leaves it out.
         drop_path: probability of dropping the branch that is added to the input.
         norm: makes the normalisations; None leaves them out.
         act: activation of the hidden layers.
@@ -47,11 +47,11 @@ class UniversalInvertedBottleneck(nnx.Module):
         in_channels: int,
         out_channels: int,
         hidden_channels: int,
-        stride: int = 1,
         *,
+        stride: int = 1,
+        dilation: int = 1,
         start_kernel_size: int | None = None,
         middle_kernel_size: int | None = 3,
-        dilation: int = 1,
         drop_path: float = 0.0,
         norm: Norm | None = BatchNorm,
         act: Activation = jax.nn.relu,
@@ -68,7 +68,7 @@ class UniversalInvertedBottleneck(nnx.Module):
         ) -> ConvNormAct | None:
             if kernel_size is None:
                 return None
-            return unit(channels, channels, kernel_size, stride, dilation=dilation, groups=channels, act=act)
+            return unit(channels, channels, kernel_size, stride=stride, dilation=dilation, groups=channels, act=act)
 
         start_stride = stride if middle_kernel_size is None else 1
         self.start = nnx.data(depthwise(in_channels, start_kernel_size, start_stride, None))
@@ -114,8 +114,8 @@ class FusedInvertedBottleneck(nnx.Module):
         out_channels: int,
         hidden_channels: int,
         kernel_size: int = 3,
-        stride: int = 1,
         *,
+        stride: int = 1,
         dilation: int = 1,
         drop_path: float = 0.0,
         norm: Norm | None = BatchNorm,
@@ -125,7 +125,7 @@ class FusedInvertedBottleneck(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         unit = partial(ConvNormAct, norm=norm, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-        self.expand = unit(in_channels, hidden_channels, kernel_size, stride, dilation=dilation, act=act)
+        self.expand = unit(in_channels, hidden_channels, kernel_size, stride=stride, dilation=dilation, act=act)
         self.project = unit(hidden_channels, out_channels, 1, act=None)
         self.has_shortcut = stride == 1 and in_channels == out_channels
         self.drop_path = DropPath(drop_path, rngs=rngs)

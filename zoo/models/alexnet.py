@@ -70,7 +70,7 @@ class AlexNet(ImageClassifier):
         if small_images:
             conv1 = unit(in_channels, first, 5)
         else:
-            conv1 = unit(in_channels, first, 11, 4, padding=0 if grouped else 2)
+            conv1 = unit(in_channels, first, 11, stride=4, padding=0 if grouped else 2)
         self.stem = nnx.Sequential(conv1, *reduce)
         stages: list[list[nnx.Module]] = [
             [nnx.Sequential(unit(first, second, 5, groups=groups), *reduce)],

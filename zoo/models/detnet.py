@@ -76,7 +76,7 @@ class DetNet(ImageClassifier):
         plan = StridePlan(output_stride)
         channels = 64
         kernel_size, first_stride = (3, 1) if small_images else (7, 2)
-        stem = ConvNormAct(in_channels, channels, kernel_size, plan.next(first_stride)[0], **shared)
+        stem = ConvNormAct(in_channels, channels, kernel_size, stride=plan.next(first_stride)[0], **shared)
         self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
         stages, strides = [], []
@@ -90,7 +90,7 @@ class DetNet(ImageClassifier):
                         channels,
                         out_channels,
                         row.hidden_channels,
-                        stride,
+                        stride=stride,
                         dilation=dilation * row.dilation,
                         project_shortcut=number == 0,
                         **shared,

@@ -76,7 +76,7 @@ class DilatedResNet(ImageClassifier):
             for number in range(row.blocks):
                 stride = row.stride if number == 0 else 1
                 out_channels = round(row.channels * width)
-                stage.append(BasicBlock(channels, out_channels, stride, dilation=row.dilation, **shared))
+                stage.append(BasicBlock(channels, out_channels, stride=stride, dilation=row.dilation, **shared))
                 channels = out_channels
             total_stride *= row.stride
             stages.append(stage)

@@ -91,7 +91,7 @@ class DilatedNet(ImageClassifier):
         self.context = nnx.data(
             None
             if self._context_form is None
-            else ContextModule(num_classes, self._context_form, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+            else ContextModule(num_classes, form=self._context_form, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         )
 
     def dense_logits(self, x: jax.Array) -> jax.Array:

@@ -93,10 +93,12 @@ class DRN(ImageClassifier):
             for _ in range(depth):
                 if bottleneck:
                     out_channels = 4 * row.channels
-                    stage.append(Bottleneck(channels, out_channels, row.channels, stride, dilation=dilation, **shared))
+                    stage.append(
+                        Bottleneck(channels, out_channels, row.channels, stride=stride, dilation=dilation, **shared)
+                    )
                 else:
                     out_channels = row.channels
-                    stage.append(BasicBlock(channels, out_channels, stride, dilation=dilation, **shared))
+                    stage.append(BasicBlock(channels, out_channels, stride=stride, dilation=dilation, **shared))
                 channels, stride = out_channels, 1
             stages.append(stage)
         for dilation in (2, 1):

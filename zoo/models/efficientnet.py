@@ -81,7 +81,7 @@ class EfficientNet(ImageClassifier):
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = scale_channels(_STEM_CHANNELS, width)
-        self.stem = ConvNormAct(in_channels, channels, 3, first_stride, **shared)
+        self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> InvertedResidual:
             squeeze_channels = round(_SQUEEZE_RATIO * in_channels)

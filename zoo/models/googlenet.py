@@ -85,7 +85,7 @@ class GoogLeNet(AuxiliaryClassifier):
         if small_images:
             self.stem = unit(in_channels, 64, 3)
         else:
-            self.stem = nnx.Sequential(unit(in_channels, 64, 7, 2), max_pool_at_end)
+            self.stem = nnx.Sequential(unit(in_channels, 64, 7, stride=2), max_pool_at_end)
 
         stages: list[list[nnx.Module]] = [[unit(64, 64, 1), unit(64, 192, 3)]]
         channels = 192

@@ -69,7 +69,7 @@ class InceptionV3(AuxiliaryClassifier):
         padding = 1 if small_images else 0
         pool = partial(max_pool, padding=padding)
         stem = [
-            unit(in_channels, 32, 3, 1 if small_images else 2, padding=padding),
+            unit(in_channels, 32, 3, stride=1 if small_images else 2, padding=padding),
             unit(32, 32, 3, padding=padding),
             unit(32, 64, 3),
         ]

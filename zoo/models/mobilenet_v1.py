@@ -73,7 +73,7 @@ class MobileNetV1(ImageClassifier):
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = scale_channels(_STEM_CHANNELS, width)
-        self.stem = ConvNormAct(in_channels, channels, 3, first_stride, **shared)
+        self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
         stages, strides = [], []
         for number, row in enumerate(_ROWS):

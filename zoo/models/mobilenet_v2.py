@@ -82,7 +82,7 @@ class MobileNetV2(ImageClassifier):
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = scale_channels(32, width)
-        self.stem = unit(in_channels, channels, 3, first_stride)
+        self.stem = unit(in_channels, channels, 3, stride=first_stride)
 
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> InvertedResidual:
             return InvertedResidual(in_channels, out_channels, expansion_ratio=row.expansion_ratio, **options, **shared)

@@ -111,7 +111,7 @@ class MobileNetV3(ImageClassifier):
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = _STEM_CHANNELS if width < _NARROW else scale_channels(_STEM_CHANNELS, width)
-        self.stem = unit(in_channels, channels, 3, first_stride)
+        self.stem = unit(in_channels, channels, 3, stride=first_stride)
 
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> InvertedResidual:
             hidden = scale_channels(in_channels, row.expansion_ratio)

@@ -150,7 +150,7 @@ class MobileNetV4(ImageClassifier):
         plan = StridePlan(output_stride)
         channels = _STEM_CHANNELS[size]
         first_stride, _ = plan.next(1 if small_images else 2)
-        self.stem = ConvNormAct(in_channels, channels, 3, first_stride, **shared)
+        self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
         drop_rates = iter(np.linspace(0, drop_path, sum(map(len, _STAGES[size]))).tolist())
         stages, strides = [], []
@@ -180,15 +180,17 @@ def _block(
     options = {"dilation": dilation} | shared
     match row:
         case _Conv(kernel_size, channels):  # changes the shape, so that there is no shortcut to drop a path beside
-            return ConvNormAct(in_channels, channels, kernel_size, stride, **options)
+            return ConvNormAct(in_channels, channels, kernel_size, stride=stride, **options)
         case _Fused(hidden, channels):
-            return FusedInvertedBottleneck(in_channels, channels, hidden, 3, stride, drop_path=drop_path, **options)
+            return FusedInvertedBottleneck(
+                in_channels, channels, hidden, 3, stride=stride, drop_path=drop_path, **options
+            )
         case _Universal(start, middle, hidden, channels):
             return UniversalInvertedBottleneck(
                 in_channels,
                 channels,
                 hidden,
-                stride,
+                stride=stride,
                 start_kernel_size=start,
                 middle_kernel_size=middle,
                 drop_path=drop_path,

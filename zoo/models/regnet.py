@@ -99,7 +99,7 @@ class RegNet(ImageClassifier):
         plan = StridePlan(output_stride)
         channels = _STEM_CHANNELS
         first_stride, _ = plan.next(1 if small_images else 2)
-        self.stem = ConvNormAct(in_channels, channels, 3, first_stride, **shared)
+        self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
         drop_rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
         stages, strides = [], []
@@ -112,7 +112,7 @@ class RegNet(ImageClassifier):
                         channels,
                         width,
                         width,
-                        stride,
+                        stride=stride,
                         dilation=dilation,
                         groups=width // group_width,
                         squeeze_channels=None if squeeze_ratio is None else round(squeeze_ratio * channels),

@@ -75,7 +75,7 @@ class ResNet(ImageClassifier):
         if small_images:
             self.stem = ConvNormAct(in_channels, channels, 3, **shared)
         else:
-            stem = ConvNormAct(in_channels, channels, 7, plan.next(2)[0], **shared)
+            stem = ConvNormAct(in_channels, channels, 7, stride=plan.next(2)[0], **shared)
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
         drop_rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
@@ -89,9 +89,13 @@ class ResNet(ImageClassifier):
                 options: dict[str, Any] = {"dilation": dilation, "drop_path": next(drop_rates)} | shared
                 if bottleneck:
                     hidden = cardinality * round(group_width * 2**number * width)
-                    stage.append(Bottleneck(channels, out_channels, hidden, stride, groups=cardinality, **options))
+                    stage.append(
+                        Bottleneck(channels, out_channels, hidden, stride=stride, groups=cardinality, **options)
+                    )
                 else:
-                    stage.append(BasicBlock(channels, out_channels, stride, second_dilation=plan.dilation, **options))
+                    stage.append(
+                        BasicBlock(channels, out_channels, stride=stride, second_dilation=plan.dilation, **options)
+                    )
                 channels, stride, dilation = out_channels, 1, plan.dilation
             stages.append(stage)
             strides.append(plan.stride)

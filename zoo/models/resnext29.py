@@ -73,7 +73,7 @@ class ResNeXt29(ImageClassifier):
                         channels,
                         out_channels,
                         hidden,
-                        stride,
+                        stride=stride,
                         dilation=dilation,
                         groups=cardinality,
                         drop_path=next(drop_rates),

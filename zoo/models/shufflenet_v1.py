@@ -79,7 +79,7 @@ class ShuffleNetV1(ImageClassifier):
         if small_images:
             self.stem = unit(in_channels, channels, 3)
         else:
-            stem = unit(in_channels, channels, 3, plan.next(2)[0])
+            stem = unit(in_channels, channels, 3, stride=plan.next(2)[0])
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
         stages, strides = [], []

@@ -74,14 +74,14 @@ class ShuffleNetV2(ImageClassifier):
         if small_images:
             self.stem = unit(in_channels, _STEM_CHANNELS, 3)
         else:
-            stem = unit(in_channels, _STEM_CHANNELS, 3, plan.next(2)[0])
+            stem = unit(in_channels, _STEM_CHANNELS, 3, stride=plan.next(2)[0])
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
         channels = _STEM_CHANNELS
         stages, strides = [], []
         for out_channels, depth in zip(stage_channels, _DEPTHS, strict=True):
             stride, dilation = plan.next(2)
-            stage = [block(channels, out_channels, stride, dilation=dilation)]
+            stage = [block(channels, out_channels, stride=stride, dilation=dilation)]
             stage += [block(out_channels, out_channels, dilation=plan.dilation) for _ in range(depth - 1)]
             stages.append(stage)
             strides.append(plan.stride)

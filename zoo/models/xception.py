@@ -58,7 +58,7 @@ class Xception(ImageClassifier):
         block: Callable[..., XceptionBlock] = partial(XceptionBlock, **shared)
         padding, stride = (1, 1) if small_images else (0, 2)
         self.stem = nnx.Sequential(
-            ConvNormAct(in_channels, 32, 3, stride, padding=padding, **shared),
+            ConvNormAct(in_channels, 32, 3, stride=stride, padding=padding, **shared),
             ConvNormAct(32, 64, 3, padding=padding, **shared),
         )
         stages: list[list[nnx.Module]] = [  # figure 5 of the paper; the stem's activation serves the first block too
@@ -140,7 +140,7 @@ class XceptionBlock(nnx.Module):
         *_, out_channels = channels
         is_identity = stride == 1 and in_channels == out_channels
         self.shortcut = nnx.data(
-            None if is_identity else ConvNormAct(in_channels, out_channels, 1, stride, act=None, **shared)
+            None if is_identity else ConvNormAct(in_channels, out_channels, 1, stride=stride, act=None, **shared)
         )
         convs = []
         for number, width in enumerate(channels, start=1):
