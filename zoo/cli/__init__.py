@@ -29,11 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None for those of this process.
 
     Returns:
-        The exit status: 0, or 2 after one line on stderr for a command that cannot be carried out.
+        The exit status: 0, 1 for a command that was carried out in part, or 2 after one line on stderr for one that
+        cannot be carried out.
     """
     try:
-        tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="zoo", args=argv, description=__doc__)
+        status = tyro.extras.subcommand_cli_from_dict(_COMMANDS, prog="zoo", args=argv, description=__doc__)
     except (ValueError, OSError, WeightsUnavailableError) as error:
         print(f"zoo: error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return status or 0
