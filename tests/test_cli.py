@@ -114,6 +114,27 @@ def test_predict_prints_the_classes_of_each_picture_by_likelihood(run_directory,
     assert lines == [pictures[0], "   75.00%  light", "   25.00%  dark", pictures[1], *lines[1:3]]
 
 
+def test_predict_names_what_it_cannot_read_and_classifies_the_rest(run_directory, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["zoo.cli.predict"], "_BATCH", 2)
+    good = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for picture in good:
+        Image.new("RGB", (40, 30)).save(picture)
+    bad = [str(tmp_path / "absent.png"), str(tmp_path / "text.png")]
+    (tmp_path / "text.png").write_text("no picture")
+    reasons = ["No such file or directory", "Pillow knows no such format"]
+    complaints = "".join(
+        f"zoo: error: cannot read the picture {path}: {reason}\n" for path, reason in zip(bad, reasons, strict=True)
+    )
+    assert main(["predict", bad[0], *good, bad[1], "--weights", str(run_directory)]) == 1
+    printed = capsys.readouterr()
+    assert [line for line in printed.out.splitlines() if not line.startswith(" ")] == good
+    assert printed.out.count("75.00%  light") == 3
+    assert printed.err == complaints
+    assert main(["predict", *bad, "--weights", str(run_directory)]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", complaints)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -46,6 +46,26 @@ def test_what_is_no_picture_is_refused():
         zoo.preprocess([], Preprocessing(8, 8))
 
 
+def test_one_array_of_pictures_is_taken_apart():
+    batch = np.stack([picture(8, 8, seed) for seed in range(3)])
+    how = Preprocessing(8, 8)
+    np.testing.assert_array_equal(zoo.preprocess(batch, how), zoo.preprocess(list(batch), how))
+
+
+@pytest.mark.parametrize("one", [picture(8, 8), picture(8, 8)[..., 0], Image.new("RGB", (8, 8)), "a.png"])
+def test_one_picture_is_not_taken_apart(one):
+    with pytest.raises(ValueError, match=r"one .* is not several pictures; give a list of pictures, \[image\]"):
+        zoo.preprocess(one, Preprocessing(8, 8))
+
+
+def test_a_very_long_picture_is_not_resized_whole():
+    line = np.zeros((1, 60_000, 3), np.uint8)
+    line[:, 29_990:30_010] = 255
+    how = Preprocessing(224, 256, **PLAIN)  # The whole line would become 256 x 15 million pixels, of 12 GB.
+    for image in (line, line.swapaxes(0, 1)):
+        assert (zoo.preprocess([image], how) == 1).all()
+
+
 def test_a_net_has_the_usual_preprocessing_of_its_data():
     assert zoo.model_info("mobilenet_v2").preprocessing == Preprocessing(224, 256)
     assert zoo.model_info("inception_v3").preprocessing == Preprocessing(299, 342)

@@ -73,6 +73,15 @@ def test_features_of_the_small_form_have_the_declared_strides(name):
 
 
 @every_architecture
+def test_images_of_another_shape_are_refused_with_the_right_one(name):
+    model = abstract(name, in_channels=4)
+    for shape in ((4, 32, 32), (2, 4, 32, 32), (2, 32, 32, 3), (1, 2, 32, 32, 4)):
+        for method in (type(model).__call__, type(model).features, type(model).embed):
+            with pytest.raises(ValueError, match=r"images must be \(N, H, W, 4\), channels last, not \("):
+                method(model, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+@every_architecture
 def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
     model = zoo.create_model(name, num_classes=7, **small(name), dropout=0.0)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from zoo.registry import ModelInfo
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -16,13 +20,13 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a picture goes through in front of a net.
+    """What a picture goes through before a net sees it.
 
     Attributes:
         input_size: height and width of the crop from the middle, in pixels.
-        resize_size: to how many pixels the shorter side is resized before.
-        interpolation: of the resizing, which smooths where it makes smaller.
-        mean, std: of each channel, in units of 0 to 1: what is subtracted and what the rest is divided by.
+        resize_size: number of pixels that the shorter side is resized to beforehand.
+        interpolation: of the resizing, which smooths where it makes a picture smaller.
+        mean, std: of each channel, in units of 0 to 1: what is subtracted, and what the rest is divided by.
     """
 
     input_size: int
@@ -36,14 +40,22 @@ def preprocess(images: Iterable[Any], info: ModelInfo | Preprocessing) -> np.nda
     """Pictures as a net takes them: float32 (N, input_size, input_size, 3).
 
     Args:
-        images: Pillow images, or uint8 arrays (H, W, 3) or (H, W).
+        images: Pillow images of any mode, which `zoo.pictures.to_rgb` converts, or uint8 arrays (H, W, 3) or (H, W);
+            one uint8 array (N, H, W, 3) is N pictures.
         info: of a model, `zoo.model_info(name, weights=...)`, or what belongs to the weights.
 
     Raises:
-        ValueError: without images, or if an array is not uint8 or has another shape.
+        ValueError: if there are no images, if `images` is a single picture, if an array is not uint8 or has another
+            shape, or if an image cannot be read.
     """
     from PIL import Image
 
+    from zoo.pictures import to_rgb
+
+    shape = getattr(images, "shape", None)
+    if isinstance(images, Image.Image | str | os.PathLike) or (shape is not None and len(shape) != 4):
+        what = type(images).__name__ + ("" if shape is None else f" {shape}")
+        raise ValueError(f"one {what} is not several pictures; give a list of pictures, [image]")
     how = info if isinstance(info, Preprocessing) else info.preprocessing
     pictures = []
     for image in images:
@@ -52,16 +64,17 @@ def preprocess(images: Iterable[Any], info: ModelInfo | Preprocessing) -> np.nda
             if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
                 raise ValueError(f"an image of {array.dtype} {array.shape} must be uint8 (H, W, 3) or (H, W)")
             image = Image.fromarray(array)
-        pictures.append(_resized_crop(image.convert("RGB"), how))
+        pictures.append(_resized_crop(to_rgb(image, how.resize_size), how))
     if not pictures:
         raise ValueError("there are no images")
     mean, std = (np.asarray(values, np.float32) for values in (how.mean, how.std))
     return (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / std
 
 
-def _resized_crop(image: Any, how: Preprocessing) -> np.ndarray:
+def _resized_crop(image: Image.Image, how: Preprocessing) -> np.ndarray:
     from PIL import Image
 
+    image = _without_far_ends(image, how)
     width, height = image.size
     short, long = min(width, height), max(width, height)
     other = int(how.resize_size * long / short)
@@ -70,5 +83,12 @@ def _resized_crop(image: Any, how: Preprocessing) -> np.ndarray:
         method = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[how.interpolation]
         image = image.resize(size, method)
     left, top = (round((length - how.input_size) / 2) for length in size)
-    # Beyond the border of a picture that is smaller than the crop Pillow gives black, as torchvision's padding does.
+    # Beyond the border of a picture that is smaller than the crop, Pillow gives black, as torchvision's padding does.
     return np.asarray(image.crop((left, top, left + how.input_size, top + how.input_size)))
+
+
+def _without_far_ends(image: Image.Image, how: Preprocessing) -> Image.Image:
+    """The middle of a very long picture: resized whole, a line of one pixel's width would take gigabytes."""
+    longest = 10 * min(image.size) * max(1, math.ceil(how.input_size / how.resize_size))
+    left, top = (max(0, (length - longest) // 2) for length in image.size)
+    return image.crop((left, top, image.width - left, image.height - top)) if left or top else image

@@ -8,6 +8,7 @@ from PIL import Image
 
 from zoo.data.dataset import DataUnavailableError
 from zoo.data.image_folder import ImageFolder, load
+from zoo.pictures import UnreadablePictureError
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -64,7 +65,7 @@ def test_an_unreadable_image_is_named(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "c" / "a.png"
     save(path, np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(OSError, match=r"can not read the image .*a\.png"):
+    with pytest.raises(UnreadablePictureError, match=r"cannot read the picture .*a\.png"):
         ImageFolder(tmp_path, 8)[0]
 
 
@@ -107,3 +108,17 @@ def test_load_wants_the_same_classes(tmp_path: Path) -> None:
         save(tmp_path / folder / "a.png", plain(0))
     with pytest.raises(ValueError, match=r"Only in the former: fox\. Only in the latter: dog\."):
         load(tmp_path, 8)
+
+
+def test_load_tells_what_it_does_not_use(tmp_path: Path) -> None:
+    for file in ("train/cat/a.png", "train/cat/more/b.png", "train/dog/a.png", "test/cat/a.png", "test/dog/a.png"):
+        save(tmp_path / file, plain(0))
+    assert load(tmp_path, 8).note == "train: 2 pictures, 2 classes, 1 file ignored; test: 2 pictures, 2 classes"
+    for file in ("train/notes.txt", "train/cat/a.tiff", "train/.hidden/a.png", "train/dog/link.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).symlink_to(tmp_path / "nowhere")
+    for name in ("val", "more"):
+        (tmp_path / name).mkdir()
+    assert load(tmp_path, 8).note == (
+        "train: 2 pictures, 2 classes, 5 files ignored; test: 2 pictures, 2 classes; not used: more, val"
+    )

@@ -17,8 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None for those of this process.
 
     Returns:
-        The exit status: 0, or 2 after one line on stderr for a command that cannot be carried out; that of
-        `zoo.training.main` for `zoo train`.
+        The exit status: 0, 1 for a command that was carried out in part, or 2 after one line on stderr for one that
+        cannot be carried out; that of `zoo.training.main` for `zoo train`.
     """
     is_this_process = argv is None
     argv = sys.argv[1:] if argv is None else [*argv]
@@ -44,10 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     warn_in_one_line("zoo")
     try:
-        tyro.extras.subcommand_cli_from_dict(_commands(), prog="zoo", args=argv, description=__doc__, registry=OPTIONS)
+        status = tyro.extras.subcommand_cli_from_dict(
+            _commands(), prog="zoo", args=argv, description=__doc__, registry=OPTIONS
+        )
     except (ValueError, OSError, WeightsUnavailableError) as error:
         return fail("zoo", str(error), 2)
-    return 0
+    return status or 0
 
 
 def _commands() -> dict[str, Callable[..., Any]]:

@@ -13,7 +13,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class DataUnavailableError(RuntimeError):
-    """A data set is not there and can not be had; the message says what the user can do."""
+    """A data set is not there or damaged, and cannot be had; the message says what the user can do."""
 
 
 class Source(Protocol):
@@ -67,9 +67,10 @@ class Dataset:
         name: what it is called in tables and reports.
         class_names: label -> name.
         image_size: height and width in pixels of every image.
-        train: an `ArraySplit` where the data fits on the device, else any `Source`; it then streams through Grain.
+        train: an `ArraySplit` where the data fits on the device; any other `Source` streams through Grain.
         test: likewise.
         mean, std: per-channel statistics of pixels in units of 0 to 1, with which images are normalised.
+        note: what was found and what is not used, one line for the start of a run; empty if there is nothing to tell.
     """
 
     name: str
@@ -79,3 +80,4 @@ class Dataset:
     test: Source
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    note: str = ""

@@ -30,8 +30,9 @@ class AuxiliaryClassifier(ImageClassifier):
         GoogLeNet's paper adds the losses of the auxiliary heads with a weight of 0.3 (1409.4842, section 5).
 
         Raises:
-            ValueError: if the model was built without auxiliary heads.
+            ValueError: if the model was built without auxiliary heads, or the images have a wrong shape.
         """
+        self._check_images(x)
         if not self.auxiliary_heads:
             raise ValueError("the model has no auxiliary heads; build it with auxiliary_heads=True")
         last, maps = self.inner_maps(x)

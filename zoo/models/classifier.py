@@ -54,7 +54,12 @@ class ImageClassifier(nnx.Module):
         self.reset_head(num_classes, rngs=rngs)
 
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
-        """The named stage outputs, finest first; shapes (N, H / stride, W / stride, channels)."""
+        """The named stage outputs, finest first; shapes (N, H / stride, W / stride, channels).
+
+        Raises:
+            ValueError: if the images are not of shape (N, H, W, in_channels).
+        """
+        self._check_images(x)
         x = self.stem(x)
         outputs = {}
         for name, stage in zip(self.feature_strides, self.stages, strict=True):
@@ -62,6 +67,13 @@ class ImageClassifier(nnx.Module):
                 x = block(x)
             outputs[name] = x
         return outputs
+
+    def _check_images(self, x: jax.Array) -> None:
+        convolutions = (module for _, module in nnx.iter_graph(self.stem) if isinstance(module, nnx.Conv))
+        # The first that is not depthwise tells how many channels the model was built for.
+        channels = next((conv.in_features for conv in convolutions if conv.feature_group_count == 1), None)
+        if x.ndim != 4 or (channels is not None and x.shape[-1] != channels):
+            raise ValueError(f"images must be (N, H, W, {channels or 'C'}), channels last, not {x.shape}")
 
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
