@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zoo import published
 from zoo.preprocessing import Preprocessing
+from zoo.registry import published_weights
 from zoo.suggestions import nearest
 from zoo.weights.unavailable import WeightsUnavailableError
 
@@ -94,9 +96,18 @@ def find(name: str) -> TorchvisionWeights:
     Raises:
         ValueError: for an unknown name, with the nearest known ones.
     """
-    if name not in _WEIGHTS:
-        raise ValueError(f"unknown weights 'torchvision/{name}'; {nearest(name, sorted(_WEIGHTS))}")
-    return _WEIGHTS[name]
+    known = _known()
+    if name not in known:
+        raise ValueError(f"unknown weights 'torchvision/{name}'; {nearest(name, sorted(known))}")
+    return known[name]
+
+
+def _known() -> dict[str, TorchvisionWeights]:
+    return _WEIGHTS | {
+        weights.name: TorchvisionWeights(model, weights.file, weights.preprocessing)
+        for model, weights in published_weights()
+        if isinstance(weights, published.TorchvisionWeights)
+    }
 
 
 def fetch(weights: TorchvisionWeights) -> Path:
@@ -134,4 +145,4 @@ def fetch(weights: TorchvisionWeights) -> Path:
 
 def models() -> set[str]:
     """Our names of the models that torchvision has weights for."""
-    return {weights.model for weights in _WEIGHTS.values()}
+    return {weights.model for weights in _known().values()}

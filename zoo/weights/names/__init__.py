@@ -25,7 +25,8 @@ from zoo.models import (
     ShuffleNetV2,
     Xception,
 )
-from zoo.weights.name_map import NameMap
+from zoo.models._names import NameMap
+from zoo.models.classifier import ImageClassifier
 from zoo.weights.names import alexnet, drn, inception, mobilenet, regnet, resnet, resnext29, shufflenet, vgg, xception
 
 # What torchvision and timm have not is named as in its best-known implementation for PyTorch.
@@ -52,4 +53,5 @@ _MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
 def name_maps(model: nnx.Module) -> dict[str, NameMap]:
     """Where there is such a model, as in "torchvision" or "timm", and the names there."""
     maps = {library: make(model) for library, make in _MAPS.get(type(model), {}).items()}
-    return {library: names for library, names in maps.items() if names is not None}
+    own = model.torch_names() if isinstance(model, ImageClassifier) else {}
+    return {library: names for library, names in maps.items() if names is not None} | own
