@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from zoo.models import EfficientNet, MnasNet, MobileNetV1, MobileNetV2, MobileNetV3, MobileNetV4
+from zoo.models import EfficientNet, MnasNet, MobileNetV1, MobileNetV3, MobileNetV4
 from zoo.models._names import (
     NameMap,
     blocks,
     numbered,
-    present,
     timm_inverted_residuals,
     torchvision_inverted_residual,
     under,
@@ -29,20 +28,6 @@ def timm_v1(model: MobileNetV1) -> NameMap:
     for (path, _), theirs in zip(blocks(model.stages), numbered("blocks.{}.{}", depths), strict=True):
         layers |= under(path, theirs, {"depthwise": "[conv_dw,bn1]", "pointwise": "[conv_pw,bn2]"})
     return NameMap(layers)
-
-
-def torchvision_v2(model: MobileNetV2) -> NameMap:
-    layers = {"stem": "features.0.[0,1]", "last": "features.18.[0,1]", "head": "classifier.1"}
-    for number, (path, block) in enumerate(blocks(model.stages), start=1):
-        first, *others = present(block, ("expand", "depthwise", "project"))
-        layers[f"{path}.project"] = f"features.{number}.conv.[{len(others)},{len(others) + 1}]"
-        for position, layer in enumerate([first, *others[:-1]]):
-            layers[f"{path}.{layer}"] = f"features.{number}.conv.{position}.[0,1]"
-    return NameMap(layers)
-
-
-def timm_v2(model: MobileNetV2) -> NameMap:
-    return NameMap(timm_inverted_residuals(model.stages, (1, 2, 3, 4, 3, 3, 1)) | {"last": "[conv_head,bn2]"})
 
 
 def torchvision_v3(model: MobileNetV3) -> NameMap:
