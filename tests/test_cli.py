@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,23 +15,21 @@ def lines_of(capsys, *argv: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_list_shows_every_model_with_its_figures(capsys):
+def test_list_shows_every_model_with_its_published_figures(capsys):
     lines = lines_of(capsys, "list")
     assert [line.split()[0] for line in lines[2:]] == zoo.list_models()
-    row = next(line for line in lines if line.startswith("mobilenet_v2 "))
-    assert row.split() == ["mobilenet_v2", "3,504,872", "300.8", "M", "224", "72.0", "%", "1801.04381"]
+
+    def row(name: str) -> str:
+        return " ".join(next(line for line in lines if line.startswith(f"{name} ")).split())
+
+    assert row("mobilenet_v2") == "mobilenet_v2 3,504,872 300.0 M 224 72.0 % 1801.04381"
+    assert row("mobilenet_v2_x0_5") == "mobilenet_v2_x0_5 1.950 M 97.00 M 224 65.4 % 1801.04381"
+    assert row("nin_root4") == "nin_root4 455,498 32 1605.06489"
 
 
 def test_list_takes_a_pattern(capsys):
     lines = lines_of(capsys, "list", "resnext29_*")
     assert [line.split()[0] for line in lines[2:]] == zoo.list_models("resnext29_*")
-
-
-def test_list_does_not_import_jax():
-    code = "import sys; from zoo.cli import main; main(['list', 'nin*']); sys.exit('jax' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
-    assert "nin_root" in run.stdout
 
 
 @pytest.mark.parametrize("name", ["shufflenet_v1_x1_0_g3", "mobilenet_v4_conv_small", "googlenet", "drn_d_22"])

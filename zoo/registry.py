@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from os import PathLike
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flax import nnx
 
 from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -59,18 +61,27 @@ class _Entry:
     architecture: type[ImageClassifier]
     options: dict[str, Any]
     info: ModelInfo
+    weights: tuple[TorchvisionWeights | TimmWeights, ...]
 
 
 _models: dict[str, _Entry] = {}
 
 
-def register(name: str, architecture: type[ImageClassifier], info: ModelInfo, **options: Any) -> None:
+def register(
+    name: str,
+    architecture: type[ImageClassifier],
+    info: ModelInfo,
+    *,
+    weights: Sequence[TorchvisionWeights | TimmWeights] = (),
+    **options: Any,
+) -> None:
     """Adds a model.
 
     Args:
         name: what `create_model` knows it by.
-        architecture: its class.
+        architecture: its class, whose `torch_names` tells the names of the tensors in published weights.
         info: its published figures.
+        weights: its published weights.
         **options: what sets it apart from others of its class, such as `width=0.5`.
 
     Raises:
@@ -78,7 +89,7 @@ def register(name: str, architecture: type[ImageClassifier], info: ModelInfo, **
     """
     if name in _models:
         raise ValueError(f"model {name!r} is registered already")
-    _models[name] = _Entry(architecture, options, info)
+    _models[name] = _Entry(architecture, options, info, tuple(weights))
 
 
 def create_model(
@@ -170,6 +181,13 @@ def model_options(name: str) -> dict[str, Any]:
     parameters = inspect.signature(entry.architecture.__init__).parameters.values()
     usual = {option.name: option.default for option in parameters if option.name not in ("self", "rngs")}
     return usual | entry.options
+
+
+def published_weights() -> Iterator[tuple[str, TorchvisionWeights | TimmWeights]]:
+    """The weights that other libraries publish, each after the name of the model that takes them."""
+    for name, entry in _registered().items():
+        for weights in entry.weights:
+            yield name, weights
 
 
 def _find(name: str) -> _Entry:

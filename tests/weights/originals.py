@@ -19,8 +19,8 @@ _PORTS = ("efficientnet_b0", "mobilenetv3_large_100", "mobilenetv3_small_100")  
 
 ORIGINALS: dict[str, str] = {
     **{f"torchvision/{_MNASNET.get(model, model)}": model for model in sorted(torchvision.models())},
-    **{f"timm/{original}": model for original, model in timm.MODELS.items()},
-    **{f"timm/tf_{original}": timm.MODELS[original] for original in _PORTS},
+    **{f"timm/{original}": model for original, model in timm.models().items()},
+    **{f"timm/tf_{original}": timm.models()[original] for original in _PORTS},
 }
 """Every net there that ours can take the weights of -> our name for it."""
 

@@ -103,4 +103,4 @@ def test_a_fetched_file_is_kept_only_if_its_hash_is_right(monkeypatch, tmp_path,
 
 
 def test_every_model_with_published_weights_is_registered():
-    assert torchvision.models() | set(timm.MODELS.values()) <= set(zoo.list_models())
+    assert torchvision.models() | set(timm.models().values()) <= set(zoo.list_models())

@@ -5,7 +5,8 @@ import pytest
 from flax import nnx
 
 from zoo.blocks import ConvNormAct
-from zoo.weights.name_map import NameMap, counters, torch_tensors
+from zoo.models._names import NameMap
+from zoo.weights.name_map import counters, torch_tensors
 
 
 class Net(nnx.Module):

@@ -13,6 +13,11 @@ def count(number: float) -> str:
     return f"{number:.4g}"
 
 
+def figure(number: float) -> str:
+    """A published figure: an int is an exact count and written whole, a float is rounded and written by `count`."""
+    return f"{number:,}" if isinstance(number, int) else count(number)
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = ()) -> None:
     """Prints a table, a line a row; columns named in `right` are aligned to the right."""
     from rich import box

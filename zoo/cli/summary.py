@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from zoo.cli.format import count, print_table
+from zoo.cli.format import count, figure, print_table
 
 if TYPE_CHECKING:
     from zoo.analysis.cost import Cost
@@ -70,10 +70,9 @@ def summary(
 
 
 def _published(info: ModelInfo) -> str:
-    parameters = f"{info.parameters:,}" if isinstance(info.parameters, int) else count(info.parameters)
-    figures = [f"{parameters} parameters"]
+    figures = [f"{figure(info.parameters)} parameters"]
     if info.macs is not None:
-        figures.append(f"{count(info.macs)} MACs")
+        figures.append(f"{figure(info.macs)} MACs")
     if info.top1 is not None:
         figures.append(f"top-1 {info.top1:.1f} %")
     return f"{', '.join(figures)} ({info.paper})"

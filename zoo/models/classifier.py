@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
+from zoo.models._names import NameMap
 from zoo.models.pooling import global_average_pool
 
 
@@ -101,6 +102,15 @@ class ImageClassifier(nnx.Module):
             kernel_init=nnx.initializers.normal(0.01),
             rngs=rngs or nnx.Rngs(0),
         )
+
+    def torch_names(self) -> dict[str, NameMap]:
+        """The names that public PyTorch implementations give to the layers of this model.
+
+        Returns:
+            "torchvision", "timm", or for what neither has the repository of the best-known implementation -> the
+            names there. Empty if there is none.
+        """
+        return {}
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.head(self.dropout(self.embed(x))).astype(jnp.float32)

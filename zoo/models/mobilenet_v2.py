@@ -13,10 +13,13 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, present, timm_inverted_residuals
 from zoo.models.classifier import ImageClassifier
 from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 
@@ -96,14 +99,38 @@ class MobileNetV2(ImageClassifier):
         self.last = unit(channels, num_features, 1)
         self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        torchvision = {"stem": "features.0.[0,1]", "last": "features.18.[0,1]", "head": "classifier.1"}
+        for number, (path, block) in enumerate(blocks(self.stages), start=1):
+            *numbered, project = present(block, ("expand", "depthwise", "project"))
+            torchvision[f"{path}.{project}"] = f"features.{number}.conv.[{len(numbered)},{len(numbered) + 1}]"
+            for position, layer in enumerate(numbered):
+                torchvision[f"{path}.{layer}"] = f"features.{number}.conv.{position}.[0,1]"
+        timm = timm_inverted_residuals(self.stages, [row.blocks for row in _ROWS]) | {"last": "[conv_head,bn2]"}
+        return {"torchvision": NameMap(torchvision), "timm": NameMap(timm)}
+
 
 # The paper's figures for 1.0 (parameters as PyTorch counts them), TF-slim's for the other widths.
-_FIGURES = {
-    "mobilenet_v2": (1.0, ModelInfo(_PAPER, 224, parameters=3_504_872, macs=300e6, top1=72.0)),
-    "mobilenet_v2_x0_35": (0.35, ModelInfo(_PAPER, 224, parameters=1.66e6, macs=59e6, top1=60.3, counts_norms=False)),
-    "mobilenet_v2_x0_5": (0.5, ModelInfo(_PAPER, 224, parameters=1.95e6, macs=97e6, top1=65.4, counts_norms=False)),
-    "mobilenet_v2_x0_75": (0.75, ModelInfo(_PAPER, 224, parameters=2.61e6, macs=209e6, top1=69.8, counts_norms=False)),
-    "mobilenet_v2_x1_4": (1.4, ModelInfo(_PAPER, 224, parameters=6.06e6, macs=582e6, top1=75.0, counts_norms=False)),
-}
-for _name, (_width, _info) in _FIGURES.items():
-    register(_name, MobileNetV2, _info, width=_width)
+register(
+    "mobilenet_v2",
+    MobileNetV2,
+    ModelInfo(_PAPER, 224, parameters=3_504_872, macs=300e6, top1=72.0),
+    weights=(
+        TorchvisionWeights("MobileNet_V2_Weights.IMAGENET1K_V1", "mobilenet_v2-b0353104.pth"),
+        TorchvisionWeights("MobileNet_V2_Weights.IMAGENET1K_V2", "mobilenet_v2-7ebf99e0.pth", Preprocessing(224, 232)),
+        TimmWeights("mobilenetv2_100"),
+    ),
+)
+for _name, _width, _parameters, _macs, _top1, _timm in (
+    ("mobilenet_v2_x0_35", 0.35, 1.66e6, 59e6, 60.3, "mobilenetv2_035"),
+    ("mobilenet_v2_x0_5", 0.5, 1.95e6, 97e6, 65.4, "mobilenetv2_050"),
+    ("mobilenet_v2_x0_75", 0.75, 2.61e6, 209e6, 69.8, "mobilenetv2_075"),
+    ("mobilenet_v2_x1_4", 1.4, 6.06e6, 582e6, 75.0, "mobilenetv2_140"),
+):
+    register(
+        _name,
+        MobileNetV2,
+        ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1, counts_norms=False),
+        weights=[TimmWeights(_timm)],
+        width=_width,
+    )

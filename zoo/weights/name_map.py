@@ -1,10 +1,9 @@
-"""`NameMap`: what a PyTorch implementation of a net calls its layers, and how its tensors are laid out."""
+"""From a `NameMap` to tensors: what they are called in a PyTorch implementation of a net, and how they are laid out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from zoo.blocks import ConvNormAct, SqueezeExcite
+from zoo.models._names import NameMap
 
 _TENSORS = {  # what PyTorch calls the variables of a layer
     "kernel": "weight",
@@ -22,28 +22,6 @@ _TENSORS = {  # what PyTorch calls the variables of a layer
 }
 _INSIDE: dict[type, tuple[str, str]] = {ConvNormAct: ("conv", "norm"), SqueezeExcite: ("reduce", "expand")}
 _PAIR = re.compile(r"(.*)\[(.+),(.+)\]")
-
-
-@dataclass(frozen=True)
-class NameMap:
-    """The names of one implementation of a net.
-
-    Attributes:
-        layers: where a layer is in our model -> its name there. The two layers inside a `ConvNormAct` or a
-            `SqueezeExcite` are named together, as in `features.0.[0,1]`. What a model has not, or has as a sequence
-            of layers, is passed over, so that a map can name the places of several forms of a net.
-        flattened: our linear layers that classify a flattened map -> its height and width. PyTorch flattens the
-            channels first, we last.
-        convolutions: our linear layers that are convolutions there.
-        unused: how the names of tensors begin that have no place in our model.
-        epsilon: what the batch norms there add to the variance.
-    """
-
-    layers: Mapping[str, str]
-    flattened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    convolutions: frozenset[str] = frozenset()
-    unused: tuple[str, ...] = ()
-    epsilon: float = 1e-5
 
 
 @dataclass(frozen=True)

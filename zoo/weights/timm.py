@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights
+from zoo.registry import published_weights
 from zoo.weights.numerics import Numerics
 from zoo.weights.unavailable import WeightsUnavailableError
 
 _SECONDS = 5  # to wait for an answer
 _FILES = ("config.json", "model.safetensors")
-MODELS = {  # timm's name -> ours
+_MODELS = {  # timm's name -> ours
     "efficientnet_b0": "efficientnet_b0",
     "inception_v3": "inception_v3",
     "legacy_xception": "xception",
@@ -20,10 +22,6 @@ MODELS = {  # timm's name -> ours
     "mnasnet_075": "mnasnet_b1_x0_75",
     "mnasnet_100": "mnasnet_b1",
     "mobilenetv1_100": "mobilenet_v1",
-    "mobilenetv2_050": "mobilenet_v2_x0_5",
-    "mobilenetv2_075": "mobilenet_v2_x0_75",
-    "mobilenetv2_100": "mobilenet_v2",
-    "mobilenetv2_140": "mobilenet_v2_x1_4",
     "mobilenetv3_large_075": "mobilenet_v3_large_x0_75",
     "mobilenetv3_large_100": "mobilenet_v3_large",
     "mobilenetv3_small_050": "mobilenet_v3_small_x0_5",
@@ -105,4 +103,11 @@ def describe(config: dict[str, Any]) -> tuple[str | None, Preprocessing, Numeric
         tuple(training["std"]),
     )
     numerics = Numerics(epsilon=1e-3, tensorflow_padding=True) if is_port else None
-    return MODELS.get(architecture.removeprefix("tf_")), preprocessing, numerics
+    return models().get(architecture.removeprefix("tf_")), preprocessing, numerics
+
+
+def models() -> dict[str, str]:
+    """timm's names of the nets that it has weights for -> our names of the models."""
+    return _MODELS | {
+        weights.architecture: model for model, weights in published_weights() if isinstance(weights, TimmWeights)
+    }

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zoo import published
 from zoo.preprocessing import Preprocessing
+from zoo.registry import published_weights
 from zoo.suggestions import nearest
 from zoo.weights.unavailable import WeightsUnavailableError
 
@@ -59,8 +61,6 @@ _WEIGHTS = {
     "MNASNet0_75_Weights.IMAGENET1K_V1": _weights("mnasnet_b1_x0_75", "mnasnet0_75-7090bc5f.pth", 232),
     "MNASNet1_0_Weights.IMAGENET1K_V1": _weights("mnasnet_b1", "mnasnet1.0_top1_73.512-f206786ef8.pth"),
     "MNASNet1_3_Weights.IMAGENET1K_V1": _weights("mnasnet_b1_x1_3", "mnasnet1_3-a4c69d6f.pth", 232),
-    "MobileNet_V2_Weights.IMAGENET1K_V1": _weights("mobilenet_v2", "mobilenet_v2-b0353104.pth"),
-    "MobileNet_V2_Weights.IMAGENET1K_V2": _weights("mobilenet_v2", "mobilenet_v2-7ebf99e0.pth", 232),
     "MobileNet_V3_Large_Weights.IMAGENET1K_V1": _weights("mobilenet_v3_large", "mobilenet_v3_large-8738ca79.pth"),
     "MobileNet_V3_Large_Weights.IMAGENET1K_V2": _weights("mobilenet_v3_large", "mobilenet_v3_large-5c1a4163.pth", 232),
     "MobileNet_V3_Small_Weights.IMAGENET1K_V1": _weights("mobilenet_v3_small", "mobilenet_v3_small-047dcff4.pth"),
@@ -94,9 +94,18 @@ def find(name: str) -> TorchvisionWeights:
     Raises:
         ValueError: for an unknown name, with the nearest known ones.
     """
-    if name not in _WEIGHTS:
-        raise ValueError(f"unknown weights 'torchvision/{name}'; {nearest(name, sorted(_WEIGHTS))}")
-    return _WEIGHTS[name]
+    known = _known()
+    if name not in known:
+        raise ValueError(f"unknown weights 'torchvision/{name}'; {nearest(name, sorted(known))}")
+    return known[name]
+
+
+def _known() -> dict[str, TorchvisionWeights]:
+    return _WEIGHTS | {
+        weights.name: TorchvisionWeights(model, weights.file, weights.preprocessing)
+        for model, weights in published_weights()
+        if isinstance(weights, published.TorchvisionWeights)
+    }
 
 
 def fetch(weights: TorchvisionWeights) -> Path:
@@ -134,4 +143,4 @@ def fetch(weights: TorchvisionWeights) -> Path:
 
 def models() -> set[str]:
     """Our names of the models that torchvision has weights for."""
-    return {weights.model for weights in _WEIGHTS.values()}
+    return {weights.model for weights in _known().values()}

@@ -16,7 +16,6 @@ from zoo.models import (
     InceptionV3,
     MnasNet,
     MobileNetV1,
-    MobileNetV2,
     MobileNetV3,
     MobileNetV4,
     RegNet,
@@ -25,7 +24,8 @@ from zoo.models import (
     ShuffleNetV2,
     Xception,
 )
-from zoo.weights.name_map import NameMap
+from zoo.models._names import NameMap
+from zoo.models.classifier import ImageClassifier
 from zoo.weights.names import alexnet, drn, inception, mobilenet, regnet, resnet, resnext29, shufflenet, vgg, xception
 
 # What torchvision and timm have not is named as in its best-known implementation for PyTorch.
@@ -37,7 +37,6 @@ _MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
     InceptionV3: {"torchvision": inception.inception_v3, "timm": inception.inception_v3},
     MnasNet: {"torchvision": mobilenet.torchvision_mnasnet, "timm": mobilenet.timm_mnasnet},
     MobileNetV1: {"timm": mobilenet.timm_v1},
-    MobileNetV2: {"torchvision": mobilenet.torchvision_v2, "timm": mobilenet.timm_v2},
     MobileNetV3: {"torchvision": mobilenet.torchvision_v3, "timm": mobilenet.timm_v3},
     MobileNetV4: {"timm": mobilenet.timm_v4},
     RegNet: {"torchvision": regnet.torchvision, "timm": regnet.timm},
@@ -52,4 +51,5 @@ _MAPS: dict[type, dict[str, Callable[[Any], NameMap | None]]] = {
 def name_maps(model: nnx.Module) -> dict[str, NameMap]:
     """Where there is such a model, as in "torchvision" or "timm", and the names there."""
     maps = {library: make(model) for library, make in _MAPS.get(type(model), {}).items()}
-    return {library: names for library, names in maps.items() if names is not None}
+    own = model.torch_names() if isinstance(model, ImageClassifier) else {}
+    return {library: names for library, names in maps.items() if names is not None} | own

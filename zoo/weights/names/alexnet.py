@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.models import AlexNet
-from zoo.weights.name_map import NameMap
+from zoo.models._names import NameMap
 
 
 def torchvision(model: AlexNet) -> NameMap:

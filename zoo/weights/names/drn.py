@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from zoo.blocks import ConvNormAct
 from zoo.models import DRN
-from zoo.weights.name_map import NameMap
-from zoo.weights.names.blocks import blocks, under
+from zoo.models._names import NameMap, blocks, under
 from zoo.weights.names.resnet import BASIC, BOTTLENECK
 
 
 def authors(model: DRN) -> NameMap:
     has_plain_start = isinstance(model.stages[0][0], ConvNormAct)  # form D
     layers = {"stem": "layer0.[0,1]" if has_plain_start else "[conv1,bn1]", "head": "fc"}
-    for path, block in blocks(model):
+    for path, block in blocks(model.stages):
         _, stage, number = path.split(".")
         theirs = f"layer{int(stage) + 1}"
         if not isinstance(block, ConvNormAct):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from zoo.blocks import InvertedResidual
-from zoo.models import EfficientNet, MnasNet, MobileNetV1, MobileNetV2, MobileNetV3, MobileNetV4
-from zoo.models.classifier import ImageClassifier
-from zoo.weights.name_map import NameMap
-from zoo.weights.names.blocks import blocks, numbered, present, under
+from zoo.models import EfficientNet, MnasNet, MobileNetV1, MobileNetV3, MobileNetV4
+from zoo.models._names import (
+    NameMap,
+    blocks,
+    numbered,
+    timm_inverted_residuals,
+    torchvision_inverted_residual,
+    under,
+)
 
 _MNASNET_DEPTHS = (1, 3, 3, 3, 2, 4, 1)
 _EFFICIENTNET_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
@@ -23,27 +25,13 @@ _TIMM_UNIVERSAL = {
 def timm_v1(model: MobileNetV1) -> NameMap:
     depths = [len(stage) for stage in model.stages]
     layers = {"stem": "[conv_stem,bn1]", "head": "classifier"}
-    for (path, _), theirs in zip(blocks(model), numbered("blocks.{}.{}", depths), strict=True):
+    for (path, _), theirs in zip(blocks(model.stages), numbered("blocks.{}.{}", depths), strict=True):
         layers |= under(path, theirs, {"depthwise": "[conv_dw,bn1]", "pointwise": "[conv_pw,bn2]"})
     return NameMap(layers)
 
 
-def torchvision_v2(model: MobileNetV2) -> NameMap:
-    layers = {"stem": "features.0.[0,1]", "last": "features.18.[0,1]", "head": "classifier.1"}
-    for number, (path, block) in enumerate(blocks(model), start=1):
-        first, *others = present(block, ("expand", "depthwise", "project"))
-        layers[f"{path}.project"] = f"features.{number}.conv.[{len(others)},{len(others) + 1}]"
-        for position, layer in enumerate([first, *others[:-1]]):
-            layers[f"{path}.{layer}"] = f"features.{number}.conv.{position}.[0,1]"
-    return NameMap(layers)
-
-
-def timm_v2(model: MobileNetV2) -> NameMap:
-    return NameMap(_timm(model, (1, 2, 3, 4, 3, 3, 1)) | {"last": "[conv_head,bn2]"})
-
-
 def torchvision_v3(model: MobileNetV3) -> NameMap:
-    names = list(blocks(model))
+    names = list(blocks(model.stages))
     layers = {
         "stem": "features.0.[0,1]",
         "last": f"features.{len(names) + 1}.[0,1]",
@@ -51,13 +39,16 @@ def torchvision_v3(model: MobileNetV3) -> NameMap:
         "head": "classifier.3",
     }
     for number, (path, block) in enumerate(names, start=1):
-        layers |= _torchvision(path, f"features.{number}", block)
+        layers |= torchvision_inverted_residual(path, f"features.{number}", block)
     return NameMap(layers, epsilon=1e-3)
 
 
 def timm_v3(model: MobileNetV3) -> NameMap:
-    depths = (1, 2, 3, 4, 2, 3) if len(list(blocks(model))) == 15 else (1, 2, 3, 2, 3)
-    layers = _timm(model, depths) | {"last": f"blocks.{len(depths)}.0.[conv,bn1]", "after_pooling": "conv_head"}
+    depths = (1, 2, 3, 4, 2, 3) if len(list(blocks(model.stages))) == 15 else (1, 2, 3, 2, 3)
+    layers = timm_inverted_residuals(model.stages, depths) | {
+        "last": f"blocks.{len(depths)}.0.[conv,bn1]",
+        "after_pooling": "conv_head",
+    }
     return NameMap(layers, convolutions=frozenset({"after_pooling"}))
 
 
@@ -66,32 +57,32 @@ def torchvision_mnasnet(model: MnasNet) -> NameMap | None:
         return None
     layers = {"stem": "layers.[0,1]", "last": "layers.[14,15]", "head": "classifier.1"}
     layers |= {"stages.0.0.depthwise": "layers.[3,4]", "stages.0.0.project": "layers.[6,7]"}
-    _, *others = blocks(model)
+    _, *others = blocks(model.stages)
     for (path, _), theirs in zip(others, numbered("layers.{}.{}.layers", _MNASNET_DEPTHS[1:], first=8), strict=True):
         layers |= under(path, theirs, {"expand": "[0,1]", "depthwise": "[3,4]", "project": "[6,7]"})
     return NameMap(layers)
 
 
 def timm_mnasnet(model: MnasNet) -> NameMap:
-    layers = _timm(model, (1, 2, 3, 4, 2, 3, 1) if _squeezes(model) else _MNASNET_DEPTHS)
+    layers = timm_inverted_residuals(model.stages, (1, 2, 3, 4, 2, 3, 1) if _squeezes(model) else _MNASNET_DEPTHS)
     return NameMap(layers | {"last": "[conv_head,bn2]"})
 
 
 def _squeezes(model: MnasNet) -> bool:
     """Whether it is A1, which torchvision has not."""
-    return any(block.squeeze_excite is not None for _, block in blocks(model))
+    return any(block.squeeze_excite is not None for _, block in blocks(model.stages))
 
 
 def torchvision_efficientnet(model: EfficientNet) -> NameMap:
     layers = {"stem": "features.0.[0,1]", "last": "features.8.[0,1]", "head": "classifier.1"}
     theirs = numbered("features.{}.{}", _EFFICIENTNET_DEPTHS, first=1)
-    for (path, block), name in zip(blocks(model), theirs, strict=True):
-        layers |= _torchvision(path, name, block)
+    for (path, block), name in zip(blocks(model.stages), theirs, strict=True):
+        layers |= torchvision_inverted_residual(path, name, block)
     return NameMap(layers)
 
 
 def timm_efficientnet(model: EfficientNet) -> NameMap:
-    return NameMap(_timm(model, _EFFICIENTNET_DEPTHS) | {"last": "[conv_head,bn2]"})
+    return NameMap(timm_inverted_residuals(model.stages, _EFFICIENTNET_DEPTHS) | {"last": "[conv_head,bn2]"})
 
 
 def timm_v4(model: MobileNetV4) -> NameMap:
@@ -102,7 +93,7 @@ def timm_v4(model: MobileNetV4) -> NameMap:
         "after_pooling": "[conv_head,norm_head]",
         "head": "classifier",
     }
-    for (path, block), theirs in zip(blocks(model), numbered("blocks.{}.{}", depths), strict=True):
+    for (path, block), theirs in zip(blocks(model.stages), numbered("blocks.{}.{}", depths), strict=True):
         match type(block).__name__:
             case "ConvNormAct":
                 layers[path] = f"{theirs}.[conv,bn1]"
@@ -111,29 +102,3 @@ def timm_v4(model: MobileNetV4) -> NameMap:
             case _:
                 layers |= under(path, theirs, _TIMM_UNIVERSAL)
     return NameMap(layers)
-
-
-def _torchvision(ours: str, theirs: str, block: InvertedResidual) -> dict[str, str]:
-    """The names of an inverted residual whose layers torchvision numbers."""
-    layers = present(block, ("expand", "depthwise", "squeeze_excite", "project"))
-    pairs = {"squeeze_excite": "[fc1,fc2]"}
-    names = {layer: f"block.{position}.{pairs.get(layer, '[0,1]')}" for position, layer in enumerate(layers)}
-    return under(ours, theirs, names)
-
-
-def _timm(model: ImageClassifier, depths: Iterable[int]) -> dict[str, str]:
-    """The names that timm gives to stem, inverted residuals and head.
-
-    Args:
-        model: ours.
-        depths: blocks in each row of the table by which timm builds it.
-    """
-    layers = {"stem": "[conv_stem,bn1]", "head": "classifier"}
-    for (path, block), theirs in zip(blocks(model), numbered("blocks.{}.{}", depths), strict=True):
-        inside = {"squeeze_excite": "se.[conv_reduce,conv_expand]"}
-        if block.expand is None:
-            inside |= {"depthwise": "[conv_dw,bn1]", "project": "[conv_pw,bn2]"}
-        else:
-            inside |= {"expand": "[conv_pw,bn1]", "depthwise": "[conv_dw,bn2]", "project": "[conv_pwl,bn3]"}
-        layers |= under(path, theirs, inside)
-    return layers

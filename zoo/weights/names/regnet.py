@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from zoo.models import RegNet
-from zoo.weights.name_map import NameMap
-from zoo.weights.names.blocks import under
+from zoo.models._names import NameMap, under
 
 
 def torchvision(model: RegNet) -> NameMap:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from zoo.models import ResNeXt29
-from zoo.weights.name_map import NameMap
-from zoo.weights.names.blocks import blocks, under
+from zoo.models._names import NameMap, blocks, under
 
 _BOTTLENECK = {
     "reduce": "[conv_reduce,bn_reduce]",
@@ -16,7 +15,7 @@ _BOTTLENECK = {
 
 def prlz77(model: ResNeXt29) -> NameMap:
     layers = {"stem": "[conv_1_3x3,bn_1]", "head": "classifier"}
-    for path, _ in blocks(model):
+    for path, _ in blocks(model.stages):
         _, stage, number = path.split(".")
         name = f"stage_{int(stage) + 1}"
         layers |= under(path, f"{name}.{name}_bottleneck_{number}", _BOTTLENECK)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from zoo.models import ShuffleNetV2
-from zoo.weights.name_map import NameMap
-from zoo.weights.names.blocks import blocks, numbered, under
+from zoo.models._names import NameMap, blocks, numbered, under
 
 _UNIT = {
     "shortcut.layers.0": "branch1.[0,1]",
@@ -18,6 +17,6 @@ _UNIT = {
 def torchvision_v2(model: ShuffleNetV2) -> NameMap:
     layers = {"stem": "conv1.[0,1]", "stem.layers.0": "conv1.[0,1]", "last": "conv5.[0,1]", "head": "fc"}
     theirs = numbered("stage{}.{}", map(len, model.stages), first=2)
-    for (path, _), name in zip(blocks(model), theirs, strict=True):
+    for (path, _), name in zip(blocks(model.stages), theirs, strict=True):
         layers |= under(path, name, _UNIT)
     return NameMap(layers)

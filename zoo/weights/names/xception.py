@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from zoo.models import Xception
-from zoo.weights.name_map import NameMap
-from zoo.weights.names.blocks import blocks
+from zoo.models._names import NameMap, blocks
 
 
 def timm(model: Xception) -> NameMap:
     layers = {"stem.layers.0": "[conv1,bn1]", "stem.layers.1": "[conv2,bn2]", "head": "fc"}
-    *residual, first, second = blocks(model)
+    *residual, first, second = blocks(model.stages)
     for number, (path, block) in enumerate(residual, start=1):
         layers[f"{path}.shortcut"] = f"block{number}.[skip,skipbn]"
         # Each separable convolution is followed by its norm and preceded by an activation, but for the very first.
