@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import jax
 from flax import nnx
 
 
 class DropPath(nnx.Dropout):
     """Drops a whole residual branch per example (stochastic depth, 1603.09382): any (N, ...) to the same shape.
 
-    In training each example's branch is set to zero with probability `rate`, else divided by `1 - rate`; in
+    In training each example's branch is set to zero with probability `rate`, otherwise divided by `1 - rate`; in
     evaluation it passes as it is.
 
     Args:
@@ -16,10 +20,18 @@ class DropPath(nnx.Dropout):
         rngs: gives the `dropout` key.
 
     Raises:
-        ValueError: if `rate` is out of range.
+        ValueError: if `rate` is out of range, or the input is a scalar.
     """
 
     def __init__(self, rate: float, *, rngs: nnx.Rngs) -> None:
         if not 0 <= rate < 1:
             raise ValueError(f"rate={rate} must be at least 0 and below 1")
-        super().__init__(rate, broadcast_dims=(1, 2, 3), rngs=rngs if rate > 0 else None)
+        super().__init__(rate, broadcast_dims=(1,), rngs=rngs if rate > 0 else None)
+
+    def __call__(self, inputs: jax.Array, **options: Any) -> jax.Array:
+        if self.rate == 0:
+            return inputs
+        if inputs.ndim == 0:
+            raise ValueError("a scalar has no axis of examples to drop along")
+        examples, *rest = inputs.shape
+        return super().__call__(inputs.reshape(examples, math.prod(rest)), **options).reshape(inputs.shape)
