@@ -93,6 +93,42 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
     assert [line["step"] for line in figures(run)] == [12]
 
 
+def test_nan_that_comes_with_the_last_update_of_an_epoch_is_not_saved(tmp_path):
+    run = tmp_path / "run"
+    stopped = start("poison", 24, run)
+    assert stopped.returncode == 1
+    assert "params.head.bias is not finite after step 23" in stopped.stderr
+    assert len(stopped.stderr.splitlines()) == 1
+    assert checkpoints(run) == [12]
+    assert [line["step"] for line in figures(run)] == [12]
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_with_the_same_bits(uninterrupted, tmp_path):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    assert checkpoints(run) == [24, 36]
+    (run / "weights.safetensors").unlink()
+    shutil.rmtree(run / "checkpoints" / "36" / "default")
+    ended = resume(run)
+    assert ended.returncode == 0
+    (line,) = ended.stderr.splitlines()
+    assert "The checkpoint of step 36 is damaged (default/" in line
+    assert "that of step 24 is used" in line
+    assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
+    assert figures(run) == figures(uninterrupted)
+
+
+def test_a_run_without_a_whole_checkpoint_is_refused_in_one_line(uninterrupted, tmp_path):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    for step in (24, 36):
+        (run / "checkpoints" / str(step) / "default" / "manifest.ocdbt").unlink()
+    for _ in range(2):  # nothing is set aside where nothing is whole
+        refused = resume(run)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.splitlines()
+        for step in (24, 36):
+            assert f"step {step} (default/manifest.ocdbt is missing)" in line
+
+
 def test_a_finished_run_has_all_its_files_and_resumes_to_the_same(uninterrupted):
     names = {path.name for path in uninterrupted.iterdir()}
     assert {"config.json", "environment.json", "metrics.jsonl", "report.png", "weights.safetensors"} <= names

@@ -1,39 +1,77 @@
-"""Checkpoints of the training state, by Orbax: asynchronous, atomic, nothing pickled."""
+"""Checkpoints of the training state, by Orbax: asynchronous, atomic, under checksums, nothing pickled."""
 
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 
+from zoo.training import checksums
+
 State = TypeVar("State")
 
 _KEPT = 2  # the newest, and the one before it
+_UNFINISHED = ocp.path.atomicity.TMP_DIR_SUFFIX  # in the name of a directory that Orbax takes for an unfinished one
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be written, or there are checkpoints but none that can be used."""
 
 
 class Checkpoints:
     """The checkpoints of one run, as a context manager that on leaving waits for the last one to be whole.
 
-    A checkpoint is written to a temporary directory and renamed when it is complete, so a killed process leaves
-    either a whole checkpoint or none. The two newest are kept.
+    A checkpoint is written to a temporary directory, which is renamed when everything is in it, the checksums of all
+    its files included: a killed process leaves either a whole checkpoint or none. The two newest are kept.
+
+    All checkpoints are verified here, before anything is read from them. One that is damaged is set aside, as
+    `damaged-STEP`, and a line on stderr says so; `restore` then gives the newest of the others.
 
     Args:
         directory: of the checkpoints; made if it is not there.
+
+    Raises:
+        CheckpointError: if there are checkpoints but all are damaged, or the directory cannot be made.
     """
 
     def __init__(self, directory: Path) -> None:
-        logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax reports every file it touches
-        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
+        # Orbax reports every file it touches; and the errors it logs with a traceback reach us as exceptions, too.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        self._directory = directory.resolve()
+        with self._explaining("cannot open the checkpoints in"):
+            self._set_damaged_aside()
+            self._remove_unfinished()
+            options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, temporary_path_class=_SealedPath)
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def save(self, step: int, state: object) -> None:
-        """Starts writing the state; returns as soon as it is copied from the device."""
-        if step != self._manager.latest_step():
-            self._manager.save(step, args=ocp.args.StandardSave(state))
+        """Starts writing the state; returns as soon as it is copied from the device.
+
+        Raises:
+            CheckpointError: if this checkpoint cannot be begun, or the one before could not be finished.
+        """
+        with self._explaining("cannot write a checkpoint to"):
+            if step != self._manager.latest_step():
+                self._manager.save(step, args=ocp.args.StandardSave(state))
+
+    def wait(self) -> None:
+        """Returns when the checkpoint that is being written is whole.
+
+        Raises:
+            CheckpointError: if it cannot be written.
+        """
+        with self._explaining("cannot write a checkpoint to"):
+            self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
         """The step of the newest whole checkpoint, or None."""
@@ -43,10 +81,14 @@ class Checkpoints:
         """The newest whole checkpoint, in the structure, shapes, dtypes and placement of `state`.
 
         Raises:
-            FileNotFoundError: if there is none.
+            CheckpointError: if there is none, or it does not fit `state`.
         """
+        step = self._manager.latest_step()
+        if step is None:
+            raise CheckpointError(f"there are no checkpoints in {self._directory}")
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
-        return self._manager.restore(self._manager.latest_step(), args=ocp.args.StandardRestore(abstract))
+        with self._explaining(f"cannot restore step {step} from"):
+            return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -54,4 +96,67 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._manager.close()
+        try:
+            self.wait()
+        except CheckpointError:
+            if not isinstance(error, CheckpointError):  # the one that is on its way says the same
+                raise
+        finally:
+            self._manager.close()
+
+    def _set_damaged_aside(self) -> None:
+        steps = sorted(int(path.name) for path in self._directory.glob("*") if path.name.isdecimal())
+        found = {step: checksums.find_damage(self._directory / str(step)) for step in steps}
+        damaged = {step: damage for step, damage in found.items() if damage is not None}
+        whole = [step for step in steps if step not in damaged]
+        if damaged and not whole:
+            listed = ", ".join(f"step {step} ({damage})" for step, damage in damaged.items())
+            raise CheckpointError(f"all checkpoints in {self._directory} are damaged: {listed}")
+        for step, damage in damaged.items():
+            aside = self._directory / f"damaged-{step}"
+            for number in count(2):
+                if not aside.exists():
+                    break
+                aside = self._directory / f"damaged-{step}-{number}"
+            (self._directory / str(step)).rename(aside)
+            print(
+                f"The checkpoint of step {step} is damaged ({damage}): it is set aside as {aside}, "
+                f"and that of step {whole[-1]} is used.",
+                file=sys.stderr,
+            )
+
+    def _remove_unfinished(self) -> None:
+        for unfinished in self._directory.glob(f"*{_UNFINISHED}*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    @contextmanager
+    def _explaining(self, attempt: str) -> Iterator[None]:
+        """Turns whatever exception Orbax or TensorStore has for what goes wrong with files into one line."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:
+            self._remove_unfinished()
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+            raise CheckpointError(f"{attempt} {self._directory}: {reason}") from error
+
+
+class _SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
+    """A checkpoint's temporary directory, which gets its checksums between Orbax's last word and the final name."""
+
+    @classmethod
+    def from_final(cls, final_path: Any, **options: Any) -> ocp.path.atomicity.AtomicRenameTemporaryPath:
+        if _UNFINISHED in final_path.parent.name:  # for a part of a checkpoint; the whole is sealed at the end
+            return ocp.path.atomicity.AtomicRenameTemporaryPath.from_final(final_path, **options)
+        return super().from_final(final_path.with_name(f"{final_path.name}{_UNFINISHED}-unsealed"), **options)
+
+    def get_final(self) -> Any:
+        unsealed = super().get_final()
+        return unsealed.with_name(unsealed.name.partition(_UNFINISHED)[0])
+
+    async def finalize(self) -> None:
+        await super().finalize()  # writes into the directory until it renames it
+        unsealed = Path(super().get_final())
+        checksums.seal(unsealed)
+        os.rename(unsealed, self.get_final())

@@ -28,7 +28,7 @@ _SECONDS_PER_DISPATCH = 1.0  # how long Ctrl-C and the progress display may wait
 
 
 class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite."""
+    """The loss, or what it leads to, became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         saved: the config that the run had before, if it is continued.
 
     Raises:
+        CheckpointError: if a checkpoint cannot be written, or none of those that are there can be used.
         DataUnavailableError: if examples cannot be read.
-        NonFiniteLossError: if the loss becomes NaN or infinite; the checkpoints from before stay.
+        NonFiniteLossError: if the loss or the state becomes NaN or infinite; the checkpoints from before stay.
         RunDirectoryError: if the run is further than the config goes; nothing is changed.
     """
     config, trainer, state = experiment.config, experiment.trainer, experiment.state
@@ -91,6 +92,8 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
                 first_step = int(state.step)
                 state, seconds = _finish_epoch(trainer, feed, state, speed, stop, display)
                 step = int(state.step)
+                if (bad := state.first_non_finite()) is not None:  # the last update is in no loss yet
+                    raise NonFiniteLossError(f"{bad} is not finite after step {step - 1}")
                 speed = (step - first_step) / seconds
                 if step % steps_per_epoch == 0:
                     predictions = evaluate(state)

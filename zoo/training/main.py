@@ -72,6 +72,7 @@ def _run(
 ) -> int:
     from zoo.data.dataset import DataUnavailableError
     from zoo.training import metrics
+    from zoo.training.checkpoint import CheckpointError
     from zoo.training.console import say, summary
     from zoo.training.loop import NonFiniteLossError, train
     from zoo.training.run_directory import RunDirectory, RunDirectoryError
@@ -87,7 +88,7 @@ def _run(
         result = train(experiment, run, stop, saved)
     except RunDirectoryError as error:
         return fail(program, str(error), 2)
-    except (DataUnavailableError, OSError, ValueError) as error:
+    except (CheckpointError, DataUnavailableError, OSError, ValueError) as error:
         return fail(program, str(error), 1)
     except NonFiniteLossError as error:
         return fail(program, f"{error}; the checkpoints from before are in {run.checkpoints}", 1)

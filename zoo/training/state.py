@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @jax.tree_util.register_dataclass
@@ -66,3 +67,16 @@ class TrainState:
     def evaluated(self) -> tuple[Any, Any]:
         """The (params, batch_stats) that are tested and saved: the averages where they are kept."""
         return (self.params, self.batch_stats) if self.average is None else self.average
+
+    def first_non_finite(self) -> str | None:
+        """The name of the first array that holds NaN or an infinity, or None if there is none."""
+        paths, leaves = zip(*jax.tree.leaves_with_path(self), strict=True)
+        finite = np.asarray(_are_finite(leaves))
+        if finite.all():
+            return None
+        return jax.tree_util.keystr(paths[int(finite.argmin())], simple=True, separator=".").removesuffix(".value")
+
+
+@jax.jit
+def _are_finite(leaves: tuple[jax.Array, ...]) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
