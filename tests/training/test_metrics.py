@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import struct
 from dataclasses import replace
 
@@ -39,8 +41,13 @@ def test_resuming_drops_what_was_lost_and_a_half_written_line(tmp_path):
     write(tmp_path, FIRST, SECOND, THIRD)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "epo')
-    assert read(tmp_path) == [FIRST, SECOND, THIRD]
-    write(tmp_path, THIRD, resume_step=20)
+    with pytest.warns(UserWarning, match=r"the last line of .*metrics\.jsonl is half-written and left out"):
+        assert read(tmp_path) == [FIRST, SECOND, THIRD]
+    with (
+        pytest.warns(UserWarning, match="half-written and left out"),
+        pytest.warns(UserWarning, match="from step 20: the figures of epoch 3 are dropped"),
+    ):
+        write(tmp_path, THIRD, resume_step=20)
     assert read(tmp_path) == [FIRST, SECOND, THIRD]
     assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 3
 
@@ -52,6 +59,21 @@ def test_a_broken_line_that_is_not_half_written_is_an_error(content, tmp_path):
         read(tmp_path)
 
 
+def test_a_line_that_cannot_be_written_leaves_nothing_and_names_the_file(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with MetricsLog(tmp_path) as log:
+        log.write(FIRST)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            with pytest.raises(OSError, match=r"No space left on device: .*metrics\.jsonl"):
+                log.write(SECOND)
+        assert read(tmp_path) == [FIRST]
+        log.write(SECOND)
+        assert read(tmp_path) == [FIRST, SECOND]
+
+
 def test_numbers_that_are_not_finite_stay_valid_json(tmp_path):
     write(tmp_path, replace(FIRST, train_loss=math.inf))
     line = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail)
@@ -61,7 +83,8 @@ def test_numbers_that_are_not_finite_stay_valid_json(tmp_path):
 
 def test_a_run_that_lost_everything_starts_anew(tmp_path):
     write(tmp_path, FIRST)
-    write(tmp_path, resume_step=0)
+    with pytest.warns(UserWarning, match="epoch 1 are dropped"):
+        write(tmp_path, resume_step=0)
     assert (tmp_path / "metrics.jsonl").read_text() == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "tensorboard"]
 
@@ -69,7 +92,8 @@ def test_a_run_that_lost_everything_starts_anew(tmp_path):
 def test_an_interrupted_file_reads_as_one_that_was_not(tmp_path):
     write(tmp_path / "whole", FIRST, SECOND, THIRD)
     write(tmp_path / "resumed", FIRST, SECOND)
-    write(tmp_path / "resumed", SECOND, THIRD, resume_step=10)
+    with pytest.warns(UserWarning, match="epoch 2 are dropped"):
+        write(tmp_path / "resumed", SECOND, THIRD, resume_step=10)
     whole, resumed = (tmp_path / name / "metrics.jsonl" for name in ("whole", "resumed"))
     assert resumed.read_bytes() == whole.read_bytes()
 
@@ -107,7 +131,8 @@ def test_tensorboard_gets_the_same_figures(tmp_path):
 
 def test_tensorboard_is_told_to_forget_what_was_lost(tmp_path):
     write(tmp_path, FIRST, SECOND)
-    write(tmp_path, SECOND, resume_step=10)  # within the same second: the files must not share a name
+    with pytest.warns(UserWarning, match="epoch 2 are dropped"):
+        write(tmp_path, SECOND, resume_step=10)  # within the same second: the files must not share a name
     starts = [event.step for event in tensorboard_events(tmp_path) if event.HasField("session_log")]
     assert starts == [1, 11]  # events from this step on are hidden
     losses = [e.step for e in tensorboard_events(tmp_path) for v in e.summary.value if v.tag == "loss/train"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -35,7 +35,7 @@ class Checkpoints:
     its files included: a killed process leaves either a whole checkpoint or none. The two newest are kept.
 
     All checkpoints are verified here, before anything is read from them. One that is damaged is set aside, as
-    `damaged-STEP`, and a line on stderr says so; `restore` then gives the newest of the others.
+    `damaged-STEP`, and a warning says so; `restore` then gives the newest of the others.
 
     Args:
         directory: of the checkpoints; made if it is not there.
@@ -119,10 +119,10 @@ class Checkpoints:
                     break
                 aside = self._directory / f"damaged-{step}-{number}"
             (self._directory / str(step)).rename(aside)
-            print(
-                f"The checkpoint of step {step} is damaged ({damage}): it is set aside as {aside}, "
-                f"and that of step {whole[-1]} is used.",
-                file=sys.stderr,
+            warnings.warn(
+                f"the checkpoint of step {step} is damaged ({damage}): it is set aside as {aside}, and that of step "
+                f"{whole[-1]} is used",
+                stacklevel=3,
             )
 
     def _remove_unfinished(self) -> None:

@@ -76,6 +76,8 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         if reached is not None:
             state = checkpoints.restore(state)
         start_step = int(state.step)
+        if saved is not None:
+            say("there is no checkpoint yet" if reached is None else f"goes on from the checkpoint of step {reached}")
         if saved is not None and saved.epochs != config.epochs:
             say(_describe_new_schedule(experiment, saved, start_step))
         started = time.perf_counter()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from zoo.training.config import TrainConfig
     from zoo.training.experiment import Experiment
+    from zoo.training.run_directory import RunDirectory
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "train.py") -> int:
@@ -71,28 +72,35 @@ def _run(
     experiment: Experiment, resume: Path | None, saved: TrainConfig | None, program: str, stop: StopRequest
 ) -> int:
     from zoo.data.dataset import DataUnavailableError
-    from zoo.training import metrics
     from zoo.training.checkpoint import CheckpointError
-    from zoo.training.console import say, summary
-    from zoo.training.loop import NonFiniteLossError, train
+    from zoo.training.loop import NonFiniteLossError
     from zoo.training.run_directory import RunDirectory, RunDirectoryError
+    from zoo.training.run_lock import RunInUseError
 
     config = experiment.config
     try:
-        run = RunDirectory.create(config) if resume is None else RunDirectory(resume)
-    except RunDirectoryError as error:
-        return fail(program, str(error), 2)
-    for line in (*experiment.describe(), f"run directory: {run.root}"):
-        say(line)
-    try:
-        result = train(experiment, run, stop, saved)
-    except RunDirectoryError as error:
+        with (
+            RunDirectory.create(config) if resume is None else RunDirectory.reopen(resume, config.checkpoint_every)
+        ) as run:
+            return _train(experiment, run, saved, program, stop)
+    except (RunDirectoryError, RunInUseError) as error:
         return fail(program, str(error), 2)
     except (CheckpointError, DataUnavailableError, OSError, ValueError) as error:
         return fail(program, str(error), 1)
     except NonFiniteLossError as error:
         return fail(program, f"{error}; the checkpoints from before are in {run.checkpoints}", 1)
 
+
+def _train(
+    experiment: Experiment, run: RunDirectory, saved: TrainConfig | None, program: str, stop: StopRequest
+) -> int:
+    from zoo.training import metrics
+    from zoo.training.console import say, summary
+    from zoo.training.loop import train
+
+    for line in (*experiment.describe(), f"run directory: {run.root}"):
+        say(line)
+    result = train(experiment, run, stop, saved)
     if result.stopped_by is not None:
         print(f"Stopped by {result.stopped_by.name} at step {result.step}, which is saved. Go on with:")
         print(f"  {program if program != 'train.py' else 'python train.py'} --resume {run.root}")
@@ -108,7 +116,7 @@ def _run(
             ("training speed", f"{last.images_per_second:.0f} images/s in the last epoch"),
             ("training time", f"{sum(epoch.seconds for epoch in history):.0f} s"),
             ("compilation", f"{result.compile_seconds:.0f} s"),
-            ("model", f"{config.model.name}, {experiment.parameters:,} parameters"),
+            ("model", f"{experiment.config.model.name}, {experiment.parameters:,} parameters"),
         ],
         [
             ("report", run.report),

@@ -1,7 +1,6 @@
 """The figures of a run, epoch by epoch: `metrics.jsonl` for people and scripts, and the same for TensorBoard.
 
-`metrics.jsonl` is the record: it is on the disk before training goes on. The TensorBoard events are a view of it that
-may miss the last second of a killed run.
+`metrics.jsonl` is the record: it is on the disk before training goes on. The TensorBoard events are a view of it.
 """
 
 from __future__ import annotations
@@ -9,12 +8,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
+import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from zoo.atomic_file import naming, replacing
 
 _FILE = "metrics.jsonl"
 _TENSORBOARD_TAGS = {
@@ -65,46 +67,80 @@ class MetricsLog:
 
     Raises:
         ValueError: on entering, if `metrics.jsonl` has a broken line elsewhere.
+        OSError: on entering or writing, if a file cannot be written; it names the file.
     """
 
     def __init__(self, directory: Path, resume_step: int = 0) -> None:
-        self._directory = directory
+        self._path = directory / _FILE
         self._resume_step = resume_step
 
     def __enter__(self) -> MetricsLog:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / _FILE
-        if path.exists():
-            kept = [metrics for metrics in read(self._directory) if metrics.step <= self._resume_step]
-            unfinished = path.with_name(path.name + ".unfinished")
-            with unfinished.open("w", encoding="utf-8") as file:
-                file.writelines(_to_line(metrics) for metrics in kept)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        self._file = path.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(
-            str(self._directory / "tensorboard"),
-            purge_step=self._resume_step + 1,
-            flush_secs=1,
-            # The rest of the name is the time in seconds, and a file of the same name would be overwritten.
-            filename_suffix=f".from-step-{self._resume_step:09d}",
-        )
+        directory = self._path.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        if self._path.exists():
+            history = read(directory)
+            kept = [metrics for metrics in history if metrics.step <= self._resume_step]
+            if len(kept) < len(history):
+                lost = ", ".join(str(metrics.epoch) for metrics in history[len(kept) :])
+                warnings.warn(
+                    f"training goes on from step {self._resume_step}: the figures of epoch {lost} are dropped and "
+                    "will come again",
+                    stacklevel=2,
+                )
+            with replacing(self._path) as path:
+                path.write_text("".join(map(_to_line, kept)), encoding="utf-8")
+        self._tensorboard = _TensorBoard(directory / "tensorboard", self._resume_step)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
         self._tensorboard.close()
 
     def write(self, metrics: EpochMetrics) -> None:
-        """Records an epoch; it is on the disk when this returns."""
-        self._file.write(_to_line(metrics))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Records an epoch; it is on the disk when this returns, or nothing of it if it cannot be written."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with naming(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(_to_line(metrics))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            os.truncate(self._path, size)
+            raise
+        self._tensorboard.write(metrics)
+
+
+class _TensorBoard:
+    """An event file in a directory, written at once: without a thread that could fail unnoticed."""
+
+    def __init__(self, directory: Path, resume_step: int) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
+
+        directory.mkdir(exist_ok=True)
+        # The rest of the name is the time in seconds, and a file of the same name would be overwritten.
+        self._directory = directory
+        with naming(directory):
+            self._writer = EventsWriter(str(directory / "events"), filename_suffix=f".from-step-{resume_step:09d}")
+        self._add(resume_step + 1, session_log=SessionLog(status=SessionLog.START))  # hides what follows from there
+
+    def write(self, metrics: EpochMetrics) -> None:
+        from tensorboardX.summary import scalar
+
         for name, tag in _TENSORBOARD_TAGS.items():
-            self._tensorboard.add_scalar(tag, getattr(metrics, name), metrics.step)
+            self._add(metrics.step, summary=scalar(tag, getattr(metrics, name)))
+
+    def close(self) -> None:
+        with suppress(OSError):  # everything is written, unless that has failed before
+            self._writer.close()
+
+    def _add(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        with naming(self._directory):
+            self._writer.write_event(Event(wall_time=time.time(), step=step, **content))
+            self._writer.flush()
 
 
 def read(directory: Path) -> list[EpochMetrics]:
@@ -128,6 +164,7 @@ def read(directory: Path) -> list[EpochMetrics]:
             history.append(EpochMetrics(**values))
         except (json.JSONDecodeError, AttributeError, TypeError) as error:
             if number == len(lines) and not line.endswith("\n"):
+                warnings.warn(f"the last line of {path} is half-written and left out", stacklevel=1)
                 break
             raise ValueError(f"line {number} of {path} does not hold the figures of an epoch: {line!r}") from error
     return history

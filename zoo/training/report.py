@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.atomic_file import replacing
 from zoo.training.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def write_report(
         title: of the page.
 
     Raises:
+        OSError: if the file cannot be written; it names the file.
         ValueError: if the shapes of labels and probabilities do not fit together.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -104,9 +105,8 @@ def write_report(
     else:
         _write_message(grid.subplots(), f"no mistakes in {len(labels)} test images")
 
-    unfinished = path.with_name(path.name + ".unfinished")
-    figure.savefig(unfinished, format="png", dpi=150)
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=150)
 
 
 def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +17,10 @@ from typing import Any
 
 import jax
 
+from zoo.atomic_file import replacing
+from zoo.training import metrics
 from zoo.training.config import CONFIG_FILE, TrainConfig, differences, to_dict
+from zoo.training.run_lock import run_lock
 
 # What a resumed run may change: the rest decides what the checkpoint holds or what its steps meant.
 _CHANGEABLE = (
@@ -66,20 +72,82 @@ class RunDirectory:
         return self.root / "weights.safetensors"
 
     @classmethod
-    def create(cls, config: TrainConfig) -> RunDirectory:
-        """Makes the directory of a new run.
+    @contextmanager
+    def create(cls, config: TrainConfig) -> Iterator[RunDirectory]:
+        """Makes the directory of a new run, and keeps other processes out of it until the context is left.
+
+        A directory that was made here is removed again if an exception comes before the run is described in it.
 
         Raises:
             RunDirectoryError: if there is a run in it already, or it cannot be made.
+            RunInUseError: if another process is about to begin a run in it.
         """
-        run = cls(config.output or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-        if run.config.exists():
-            raise RunDirectoryError(f"{run.root} holds a run already; continue it with --resume {run.root}")
+        run, is_new = cls._make(config)
+        root = run.root
+        with run_lock(root):
+            if run.config.exists():
+                raise RunDirectoryError(f"{root} holds a run already; continue it with --resume {root}")
+            try:
+                yield run
+            finally:
+                if is_new and not run.config.exists():
+                    shutil.rmtree(root, ignore_errors=True)
+
+    @classmethod
+    @contextmanager
+    def reopen(cls, root: Path, checkpoint_every: int) -> Iterator[RunDirectory]:
+        """Opens the directory of an earlier run, and keeps other processes out of it until the context is left.
+
+        Args:
+            root: the directory.
+            checkpoint_every: epochs between the run's checkpoints.
+
+        Raises:
+            RunDirectoryError: if the checkpoints that the run must have had are gone.
+            RunInUseError: if another process works in it.
+        """
+        run = cls(root)
+        with run_lock(root):
+            history = metrics.read(root)
+            if history and run._has_lost_checkpoints(history[-1].epoch, checkpoint_every):
+                raise RunDirectoryError(
+                    f"{root} has the figures of {history[-1].epoch} epochs, but its checkpoints are gone from "
+                    f"{run.checkpoints}: it cannot go on; to train from the start, choose another directory"
+                )
+            yield run
+
+    @classmethod
+    def _make(cls, config: TrainConfig) -> tuple[RunDirectory, bool]:
+        """The directory of a new run, and whether it did not exist before."""
+        root = config.output or Path("runs") / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         try:
-            run.root.mkdir(parents=True, exist_ok=True)
+            if config.output is not None:
+                is_new = not root.exists()
+                root.mkdir(parents=True, exist_ok=True)
+                return cls(root), is_new
+            number = 1
+            while True:
+                run = cls(root if number == 1 else root.with_name(f"{root.name}-{number}"))
+                try:
+                    run.root.mkdir(parents=True)
+                    return run, True
+                except FileExistsError:  # of a run that started in the same second
+                    number += 1
         except OSError as error:
-            raise RunDirectoryError(f"cannot make the run directory {run.root}: {error.strerror}") from error
-        return run
+            raise RunDirectoryError(f"cannot make the run directory {root}: {error.strerror}") from error
+
+    def _has_lost_checkpoints(self, epoch: int, checkpoint_every: int) -> bool:
+        """Whether there are none although a process has written the figures of an epoch, wherever it was killed.
+
+        The figures come before the checkpoint, and that is written while training goes on; but before the next one is
+        begun it is whole.
+        """
+        if not self.checkpoints.is_dir():  # it is made before there are figures
+            return True
+        names = [path.name for path in self.checkpoints.iterdir()]
+        if any(name.isdecimal() for name in names):
+            return False
+        return any(name.startswith("damaged") for name in names) or (epoch - 1) // checkpoint_every >= 2
 
     def describe(self, config: TrainConfig) -> None:
         """Writes `config.json` and `environment.json`."""
@@ -127,6 +195,5 @@ def _git_revision() -> dict[str, Any] | None:
 
 
 def _write_json(path: Path, values: Any) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

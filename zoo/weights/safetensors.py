@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from zoo.atomic_file import replacing
 from zoo.weights.numerics import Numerics
 
 _KEY, _CHECKSUMS = "zoo", "crc32"
@@ -54,15 +55,18 @@ def write_tensors(
         tensors: by name.
         description: to keep in the header as JSON, under the key `zoo`.
         **metadata: texts to keep in the header beside it.
+
+    Raises:
+        OSError: if the file cannot be written; it names the file.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksums = {name: zlib.crc32(tensor.tobytes()) for name, tensor in contiguous.items()}
-    path = Path(path)
-    unfinished = path.with_name(path.name + ".unfinished")
-    save_file(contiguous, unfinished, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
-    os.replace(unfinished, path)
+    # Not save_file(), whose errors do not name the file, and whose file nobody else can read.
+    content = save(contiguous, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
+    with replacing(Path(path)) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,0 +1,52 @@
+"""One process at a time in the directory of a run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+_FILE = "lock"
+
+
+class RunInUseError(Exception):
+    """Another process works in the directory of a run."""
+
+
+@contextmanager
+def run_lock(directory: Path) -> Iterator[None]:
+    """Keeps other processes out of the directory of a run while it is entered.
+
+    The kernel holds the lock for the open file `lock`, so it ends with the process, however that ends; the file stays,
+    and says which process was the last. Where the file system knows no locks, a warning says so and nothing is locked.
+
+    Raises:
+        RunInUseError: if another process holds the lock.
+        OSError: if the file cannot be made.
+    """
+    path = directory / _FILE
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            if fcntl is None:
+                raise OSError("this system has no flock")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "that has just begun"
+            raise RunInUseError(f"{directory} is in use by process {owner}") from None
+        except OSError as error:
+            warnings.warn(
+                f"{directory} cannot be locked ({error}): see to it that no other process uses it", stacklevel=3
+            )
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
