@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.quick import FASTEST_TO_COMPILE
 from zoo.training.config import AugmentConfig
 from zoo.training.step import _fold_step
 
@@ -53,12 +54,41 @@ def test_augmentation_depends_on_the_seed_and_the_step_alone(make_trainer, datas
     trainer, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5))
     other, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5), seed=1)
     images, labels = jnp.asarray(dataset.train.images[:8]), jnp.asarray(dataset.train.labels[:8])
-    inputs, targets = trainer._augment(jnp.int32(7), images, labels)
+    augmented, differently = (jax.jit(each._augment, compiler_options=FASTEST_TO_COMPILE) for each in (trainer, other))
+    inputs, targets = augmented(jnp.int32(7), images, labels)
     assert inputs.shape == (8, 8, 8, 3)
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-5)
-    assert_same(trainer._augment(jnp.int32(7), images, labels), (inputs, targets))
-    assert (trainer._augment(jnp.int32(8), images, labels)[0] != inputs).any()
-    assert (other._augment(jnp.int32(7), images, labels)[0] != inputs).any()
+    assert_same(augmented(jnp.int32(7), images, labels), (inputs, targets))
+    assert (augmented(jnp.int32(8), images, labels)[0] != inputs).any()
+    assert (differently(jnp.int32(7), images, labels)[0] != inputs).any()
+
+
+def test_a_batch_is_mixed_by_mixup_or_by_cutmix_not_by_both(make_trainer, dataset, monkeypatch):
+    monkeypatch.setattr("zoo.data.augment.mixup", lambda key, images, targets, alpha: (images + 100, targets + 1))
+    monkeypatch.setattr("zoo.data.augment.cutmix", lambda key, images, targets, alpha: (images + 200, targets + 2))
+    trainer, _ = make_trainer(augment=AugmentConfig(flip=False, crop_padding=0, mixup=0.7, cutmix=0.7))
+    images, labels = jnp.zeros((8, 8, 8, 3), jnp.uint8), jnp.arange(8) % 4
+    augmented = jax.jit(trainer._augment)
+    added = []
+    for step in range(20):
+        inputs, targets = augmented(jnp.int32(step), images, labels)
+        added.append((inputs[0, 0, 0, 0] - jnp.float32(-2.0), (targets - jax.nn.one_hot(labels, 4)).max()))
+    assert {(float(image), float(target)) for image, target in added} == {(100.0, 1.0), (200.0, 2.0)}
+
+
+@pytest.mark.parametrize("mixing", [{"mixup": 1.0}, {"cutmix": 1.0}])
+def test_accuracy_is_counted_against_what_a_mixed_image_shows_most_of(make_trainer, dataset, monkeypatch, mixing):
+    trainer, state = make_trainer(augment=AugmentConfig(**mixing))
+    images, labels = jnp.asarray(dataset.train.images[:8]), jnp.arange(8, dtype=jnp.int32) % 4
+    # As if nothing were left of an image but its partner, of the next class.
+    turned = jax.nn.one_hot((labels + 1) % 4, 4)
+    for name in mixing:
+        monkeypatch.setattr(f"zoo.data.augment.{name}", lambda key, images, targets, alpha: (images, turned))
+    state.params["head"]["kernel"][...] = jnp.zeros((8, 4))
+    state.params["head"]["bias"][...] = jnp.array([1.0, 0, 0, 0])
+    train_step = jax.jit(trainer.train_step, compiler_options=FASTEST_TO_COMPILE)
+    sums = train_step(state, images, jnp.where(labels == 3, 3, 1)).sums
+    assert (sums.correct, sums.correct.dtype, sums.examples) == (2, jnp.int32, 8)
 
 
 def test_every_layer_and_step_has_its_own_random_key():

@@ -126,7 +126,7 @@ class AugmentConfig(_Section):
     mixup: float = 0.0
     """Alpha of the Beta distribution that MixUp draws from; 0 for none."""
     cutmix: float = 0.0
-    """Alpha of the Beta distribution that CutMix draws from; 0 for none."""
+    """Alpha of the Beta distribution that CutMix draws from; 0 for none. Where both are on, each batch gets one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

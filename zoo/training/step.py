@@ -105,6 +105,8 @@ class Trainer:
     def train_step(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
         """One step on one batch: images uint8 (B, H, W, 3), labels int32 (B,)."""
         inputs, targets = self._augment(state.step, images, labels)
+        if self.config.augment.mixup or self.config.augment.cutmix:
+            labels = targets.argmax(-1)  # A mixed image counts as right if it is taken for what it shows most of.
         random_state = _fold_step(self.random_state, state.step)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
@@ -145,8 +147,9 @@ class Trainer:
 
     def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self.config.augment
-        crop_key, flip_key, cutout_key, mixup_key, cutmix_key = jax.random.split(
-            jax.random.fold_in(self._key(_AUGMENTATION), step), 5
+        # The first keys of a longer split are those of a shorter one: what is added at the end changes no other.
+        crop_key, flip_key, cutout_key, mixup_key, cutmix_key, choice_key = jax.random.split(
+            jax.random.fold_in(self._key(_AUGMENTATION), step), 6
         )
         if config.crop_padding:
             images = augment.random_crop(crop_key, images, config.crop_padding)
@@ -156,10 +159,14 @@ class Trainer:
         if config.cutout:
             inputs = augment.cutout(cutout_key, inputs, config.cutout)
         targets = optax.smooth_labels(jax.nn.one_hot(labels, self.num_classes), self.config.label_smoothing)
+        mixup = partial(augment.mixup, mixup_key, inputs, targets, config.mixup)
+        cutmix = partial(augment.cutmix, cutmix_key, inputs, targets, config.cutmix)
+        if config.mixup and config.cutmix:  # Both at once would make an image of up to four.
+            return jax.lax.cond(jax.random.bernoulli(choice_key), mixup, cutmix)
         if config.mixup:
-            inputs, targets = augment.mixup(mixup_key, inputs, targets, config.mixup)
+            return mixup()
         if config.cutmix:
-            inputs, targets = augment.cutmix(cutmix_key, inputs, targets, config.cutmix)
+            return cutmix()
         return inputs, targets
 
     def _averaged(self, state: TrainState, params: Any, batch_stats: Any) -> tuple[Any, Any] | None:
