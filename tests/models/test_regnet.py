@@ -36,9 +36,9 @@ def test_a_line_out_of_range_is_refused(options):
     ("name", "widths"),
     [
         ("regnet_x_400mf", (32, 64, 160, 400)),
-        ("regnetx_400mf", (32, 64, 160, 384)),
+        ("regnetx_004", (32, 64, 160, 384)),
         ("regnet_y_800mf", (64, 144, 320, 784)),
-        ("regnety_800mf", (64, 128, 320, 768)),
+        ("regnety_008", (64, 128, 320, 768)),
     ],
 )
 def test_widths_half_way_between_multiples_of_the_group_go_as_in_the_net_of_that_name(name, widths):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.weights import timm, torchvision
+from zoo.published import TorchvisionWeights
+from zoo.registry import published_weights
 
 _MNASNET = {
     "mnasnet_b1": "mnasnet1_0",
@@ -15,12 +16,12 @@ _MNASNET = {
     "mnasnet_b1_x0_75": "mnasnet0_75",
     "mnasnet_b1_x1_3": "mnasnet1_3",
 }
-_PORTS = ("efficientnet_b0", "mobilenetv3_large_100", "mobilenetv3_small_100")  # from TensorFlow
 
 ORIGINALS: dict[str, str] = {
-    **{f"torchvision/{_MNASNET.get(model, model)}": model for model in sorted(torchvision.models())},
-    **{f"timm/{original}": model for original, model in timm.models().items()},
-    **{f"timm/tf_{original}": timm.models()[original] for original in _PORTS},
+    f"torchvision/{_MNASNET.get(model, model)}"
+    if isinstance(weights, TorchvisionWeights)
+    else f"timm/{weights.architecture}": model
+    for model, weights in published_weights()
 }
 """Every net there that ours can take the weights of -> our name for it."""
 

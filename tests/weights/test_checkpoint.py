@@ -10,7 +10,8 @@ import requests
 
 import zoo
 from zoo.preprocessing import Preprocessing
-from zoo.weights import timm, torchvision
+from zoo.published import TorchvisionWeights
+from zoo.weights import torchvision
 from zoo.weights.checkpoint import find_checkpoint
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import write_tensors
@@ -75,7 +76,7 @@ def test_without_a_network_the_message_says_where_to_put_the_file(no_network, tm
 
 
 def test_what_is_in_the_cache_is_taken_without_a_network(no_network, tmp_path):
-    known = torchvision.find("MobileNet_V2_Weights.IMAGENET1K_V2")
+    _, known = torchvision.find("MobileNet_V2_Weights.IMAGENET1K_V2")
     path = tmp_path / "torch" / "hub" / "checkpoints" / known.file
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
@@ -93,14 +94,10 @@ def test_a_fetched_file_is_kept_only_if_its_hash_is_right(monkeypatch, tmp_path,
     answer.status_code, answer._content = 200, content
     monkeypatch.setattr(requests, "get", lambda *_arguments, **_options: answer)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    known = torchvision.TorchvisionWeights("mobilenet_v2", f"net-{digest[:8]}.pth", Preprocessing(224, 256))
+    known = TorchvisionWeights("Net_Weights.V1", f"net-{digest[:8]}.pth")
     if genuine:
         assert torchvision.fetch(known).read_bytes() == content
     else:
         with pytest.raises(ValueError, match="gave a file with SHA-256"):
             torchvision.fetch(known)
         assert not list(tmp_path.rglob("*.pth*"))
-
-
-def test_every_model_with_published_weights_is_registered():
-    assert torchvision.models() | set(timm.models().values()) <= set(zoo.list_models())

@@ -5,8 +5,7 @@ from flax import nnx
 
 import zoo
 from zoo.registry import _models
-from zoo.weights.name_map import torch_tensors
-from zoo.weights.names import name_maps
+from zoo.weights.name_map import name_maps, torch_tensors
 
 
 @pytest.mark.parametrize("name", sorted({_models[name].architecture: name for name in zoo.list_models()}.values()))

@@ -17,8 +17,7 @@ from tests.weights.originals import ORIGINALS
 from tests.weights.random_weights import random_images, random_tensor
 from zoo.ops import force_lowering
 from zoo.registry import _models
-from zoo.weights.name_map import torch_tensors
-from zoo.weights.names import name_maps
+from zoo.weights.name_map import name_maps, torch_tensors
 from zoo.weights.safetensors import write_tensors
 
 SIZES = (96, 107)

@@ -14,9 +14,11 @@ from jax import lax
 
 from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap
 from zoo.models.classifier import ImageClassifier
 from zoo.models.hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models.pooling import global_average_pool, max_pool
+from zoo.published import TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 _ONE_TOWER = (64, 192, 384, 256, 256)
@@ -61,6 +63,7 @@ class AlexNet(ImageClassifier):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
+        self.grouped = grouped
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, norm=norm, act=act, rngs=rngs, **dtypes)
         groups = 2 if grouped else 1
@@ -89,6 +92,21 @@ class AlexNet(ImageClassifier):
         *_, x = self.features(x).values()
         return global_average_pool(x) if self.hidden is None else self.hidden(x)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        if self.grouped:  # which torchvision lacks
+            return {}
+        layers = {
+            "stem.layers.0": "features.0",
+            "stages.0.0.layers.0": "features.3",
+            "stages.1.0": "features.6",
+            "stages.1.1": "features.8",
+            "stages.1.2.layers.0": "features.10",
+            "hidden.fc6": "classifier.1",
+            "hidden.fc7": "classifier.4",
+            "head": "classifier.6",
+        }
+        return {"torchvision": NameMap(layers, flattened={"hidden.fc6": (6, 6)})}
+
 
 def local_response_norm(x: jax.Array) -> jax.Array:
     """Divides each channel by the energy of the five around it: any (..., C) to the same shape.
@@ -105,6 +123,7 @@ register(
     "alexnet",  # torchvision's accuracy
     AlexNet,
     ModelInfo("arXiv:1404.5997", 224, parameters=61_100_840, macs=714e6, top1=56.5),
+    weights=[TorchvisionWeights("AlexNet_Weights.IMAGENET1K_V1", "alexnet-owt-7be5be79.pth")],
 )
 register(
     "alexnet_grouped",  # the accuracy of BVLC's replication

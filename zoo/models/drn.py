@@ -13,8 +13,9 @@ from flax.typing import Dtype
 
 from zoo.blocks import BasicBlock, BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
-from zoo.models.resnet import ResNet
+from zoo.models.resnet import RESIDUAL_NAMES, ResNet
 from zoo.registry import ModelInfo, register
 
 
@@ -81,6 +82,7 @@ class DRN(ImageClassifier):
             raise ValueError(f"form={form!r} must be 'C' or 'D'; form A is ResNet with output_stride=8")
         if len(depths) != len(_ROWS):
             raise ValueError(f"depths={depths} must have a number for each of stages 3 to 6")
+        self.form = form
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         conv: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
         narrow: Callable[..., nnx.Module] = conv if form == "D" else partial(BasicBlock, **shared)
@@ -109,6 +111,23 @@ class DRN(ImageClassifier):
             stages.append(stage)
         self._init_stages(stages, (1, 2, 4, 8, 8, 8, 8, 8))
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem": "layer0.[0,1]" if self.form == "D" else "[conv1,bn1]", "head": "fc"}
+        for (path, block), name in zip(
+            blocks(self.stages), numbered("layer{}.{}", map(len, self.stages), first=1), strict=True
+        ):
+            layer, number = name.split(".")
+            if not isinstance(block, ConvNormAct):
+                layers |= under(path, name, RESIDUAL_NAMES)
+            elif self.form == "D":
+                layers[path] = f"{layer}.[0,1]"
+            else:  # a basic block without its shortcut
+                conv = int(number) + 1
+                layers[path] = f"{layer}.0.[conv{conv},bn{conv}]"
+        # Where the channels change, those blocks have shortcuts there that are never used.
+        unused = tuple(f"layer{stage}.0.downsample." for stage in (7, 8))
+        return {"fyu/drn": NameMap(layers, convolutions=frozenset({"head"}), unused=unused)}
 
 
 _OF_18, _OF_34, _OF_101 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3)

@@ -12,10 +12,13 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual, SqueezeExcite
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, timm_inverted_residuals, torchvision_inverted_residual
 from zoo.models.classifier import ImageClassifier
 from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 
@@ -103,6 +106,15 @@ class EfficientNet(ImageClassifier):
         self.last = ConvNormAct(channels, num_features, 1, **shared)
         self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        depths = [row.blocks for row in _ROWS]
+        torchvision = {"stem": "features.0.[0,1]", "last": "features.8.[0,1]", "head": "classifier.1"}
+        theirs = numbered("features.{}.{}", depths, first=1)
+        for (path, block), name in zip(blocks(self.stages), theirs, strict=True):
+            torchvision |= torchvision_inverted_residual(path, name, block)
+        timm = timm_inverted_residuals(self.stages, depths) | {"last": "[conv_head,bn2]"}
+        return {"torchvision": NameMap(torchvision), "timm": NameMap(timm)}
+
 
 # Parameters and MACs are torchvision's; the paper rounds them to 5.3 and 390 million. Its rate of stochastic depth is
 # 0.2 at the last block.
@@ -110,4 +122,13 @@ register(
     "efficientnet_b0",
     EfficientNet,
     ModelInfo("arXiv:1905.11946", 224, parameters=5_288_548, macs=386e6, top1=77.1),
+    weights=(
+        TorchvisionWeights(
+            "EfficientNet_B0_Weights.IMAGENET1K_V1",
+            "efficientnet_b0_rwightman-7f5810bc.pth",
+            Preprocessing(224, 256, interpolation="bicubic"),
+        ),
+        TimmWeights("efficientnet_b0"),
+        TimmWeights("tf_efficientnet_b0", from_tensorflow=True),
+    ),
 )

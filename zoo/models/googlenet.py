@@ -14,8 +14,11 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.inception import InceptionModule
+from zoo.models._names import NameMap, under
 from zoo.models.auxiliary import AuxiliaryClassifier
 from zoo.models.pooling import adaptive_average_pool, max_pool_at_end
+from zoo.preprocessing import Preprocessing
+from zoo.published import TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 _batch_norm = partial(BatchNorm, epsilon=1e-3)  # as torchvision's weights were trained
@@ -41,6 +44,14 @@ _STAGES = (  # table 1 of the paper
 )
 _AUXILIARY = ((4, 512), (7, 528))  # (4a) and (4d): number of the block behind the stem, and its channels
 _AUXILIARY_DROPOUT = 0.7
+_MODULE_NAMES = {
+    "branches.0": "branch1",
+    "branches.1.reduce": "branch2.0",
+    "branches.1.conv": "branch2.1",
+    "branches.2.reduce": "branch3.0",
+    "branches.2.conv": "branch3.1",
+    "branches.3.layers.1": "branch4.1",
+}
 
 
 class GoogLeNet(AuxiliaryClassifier):
@@ -112,6 +123,22 @@ class GoogLeNet(AuxiliaryClassifier):
                 outputs.append(x)
         return x, [outputs[block] for block, _ in _AUXILIARY]
 
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem": "conv1.[conv,bn]", "stem.layers.0": "conv1.[conv,bn]", "head": "fc"}
+        layers |= {"stages.0.0": "conv2.[conv,bn]", "stages.0.1": "conv3.[conv,bn]"}
+        for stage, members in enumerate(self.stages):
+            for number in range(len(members) if stage > 0 else 0):
+                theirs = f"inception{stage + 2}{'abcde'[number]}"
+                # The first module of a stage comes after a pooling.
+                ours = f"stages.{stage}.{number}" + (".layers.1" if number == 0 else "")
+                layers |= under(ours, theirs, {layer: f"{name}.[conv,bn]" for layer, name in _MODULE_NAMES.items()})
+        for number in range(len(_AUXILIARY)):
+            inside = {"reduce": "conv.[conv,bn]", "hidden": "fc1", "classify": "fc2"}
+            layers |= under(f"auxiliary_heads.{number}", f"aux{number + 1}", inside)
+        flattened = {f"auxiliary_heads.{number}.hidden": (4, 4) for number in range(len(_AUXILIARY))}
+        unused = () if self.auxiliary_heads else ("aux1.", "aux2.")
+        return {"torchvision": NameMap(layers, flattened, unused=unused, epsilon=1e-3)}
+
 
 class AuxiliaryHead(nnx.Module):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32: classifies a map inside the net (section 5).
@@ -151,4 +178,17 @@ class AuxiliaryHead(nnx.Module):
         return self.classify(self.dropout(x)).astype(jnp.float32)
 
 
-register("googlenet", GoogLeNet, ModelInfo("arXiv:1409.4842", 224, parameters=6_624_904, macs=1.498e9, top1=69.8))
+register(
+    "googlenet",
+    GoogLeNet,
+    ModelInfo("arXiv:1409.4842", 224, parameters=6_624_904, macs=1.498e9, top1=69.8),
+    # Trained on pixels between -1 and 1. torchvision's net makes these of pixels that were normalised in the way of
+    # ImageNet, which is the same as normalising them so in the first place.
+    weights=[
+        TorchvisionWeights(
+            "GoogLeNet_Weights.IMAGENET1K_V1",
+            "googlenet-1378be20.pth",
+            Preprocessing(224, 256, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        )
+    ],
+)

@@ -20,8 +20,11 @@ from zoo.blocks.factorized_inception import (
     FactorizedInception,
     GridReduction,
 )
+from zoo.models._names import NameMap, under
 from zoo.models.auxiliary import AuxiliaryClassifier
 from zoo.models.pooling import global_average_pool, max_pool
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 _batch_norm = partial(BatchNorm, epsilon=1e-3)  # as the public weights were trained
@@ -103,6 +106,23 @@ class InceptionV3(AuxiliaryClassifier):
         *_, middle, last = self.features(x).values()
         return last, [middle]
 
+    def torch_names(self) -> dict[str, NameMap]:
+        convs = {
+            "stem.layers.0": "Conv2d_1a_3x3",
+            "stem.layers.1": "Conv2d_2a_3x3",
+            "stem.layers.2": "Conv2d_2b_3x3",
+            "stages.0.0": "Conv2d_3b_1x1",
+            "stages.0.1": "Conv2d_4a_3x3",
+            "auxiliary_heads.0.reduce": "AuxLogits.conv0",
+            "auxiliary_heads.0.conv": "AuxLogits.conv1",
+        }
+        for ours, (theirs, inside) in _MODULES.items():
+            convs |= under(ours, theirs, inside)
+        layers = {ours: f"{theirs}.[conv,bn]" for ours, theirs in convs.items()}
+        layers |= {"auxiliary_heads.0.classify": "AuxLogits.fc", "head": "fc"}
+        names = NameMap(layers, unused=() if self.auxiliary_heads else ("AuxLogits.",), epsilon=1e-3)
+        return {"torchvision": names, "timm": names}
+
 
 class AuxiliaryHead(nnx.Module):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32: classifies the 17×17 map (section 4).
@@ -150,6 +170,64 @@ class AuxiliaryHead(nnx.Module):
         return self.classify(global_average_pool(self.conv(self.reduce(x)))).astype(jnp.float32)
 
 
+_FACTORIZED_NAMES = {
+    "branches.0": "branch1x1",
+    "branches.1.reduce": "branch5x5_1",
+    "branches.1.conv": "branch5x5_2",
+    "branches.2.layers.0.reduce": "branch3x3dbl_1",
+    "branches.2.layers.0.conv": "branch3x3dbl_2",
+    "branches.2.layers.1": "branch3x3dbl_3",
+    "branches.3.layers.1": "branch_pool",
+}
+_REDUCTION_NAMES = {
+    "branches.0": "branch3x3",
+    "branches.1.layers.0.reduce": "branch3x3dbl_1",
+    "branches.1.layers.0.conv": "branch3x3dbl_2",
+    "branches.1.layers.1": "branch3x3dbl_3",
+}
+_ASYMMETRIC_NAMES = {
+    "branches.0": "branch1x1",
+    **{f"branches.1.layers.{number}": f"branch7x7_{number + 1}" for number in range(3)},
+    **{f"branches.2.layers.{number}": f"branch7x7dbl_{number + 1}" for number in range(5)},
+    "branches.3.layers.1": "branch_pool",
+}
+_ASYMMETRIC_REDUCTION_NAMES = {
+    **{f"branches.0.layers.{number}": f"branch3x3_{number + 1}" for number in range(2)},
+    **{f"branches.1.layers.{number}": f"branch7x7x3_{number + 1}" for number in range(4)},
+}
+_EXPANDED_NAMES = {
+    "branches.0": "branch1x1",
+    "branches.1.layers.0": "branch3x3_1",
+    "branches.1.layers.1.branches.0": "branch3x3_2a",
+    "branches.1.layers.1.branches.1": "branch3x3_2b",
+    "branches.2.layers.0.reduce": "branch3x3dbl_1",
+    "branches.2.layers.0.conv": "branch3x3dbl_2",
+    "branches.2.layers.1.branches.0": "branch3x3dbl_3a",
+    "branches.2.layers.1.branches.1": "branch3x3dbl_3b",
+    "branches.3.layers.1": "branch_pool",
+}
+_MODULES = {  # where each module is -> its name in torchvision and in timm, and the names of its layers
+    "stages.1.0.layers.1": ("Mixed_5b", _FACTORIZED_NAMES),  # after a pooling
+    "stages.1.1": ("Mixed_5c", _FACTORIZED_NAMES),
+    "stages.1.2": ("Mixed_5d", _FACTORIZED_NAMES),
+    "stages.2.0": ("Mixed_6a", _REDUCTION_NAMES),
+    **{f"stages.2.{number}": (f"Mixed_6{'abcde'[number]}", _ASYMMETRIC_NAMES) for number in range(1, 5)},
+    "stages.3.0": ("Mixed_7a", _ASYMMETRIC_REDUCTION_NAMES),
+    "stages.3.1": ("Mixed_7b", _EXPANDED_NAMES),
+    "stages.3.2": ("Mixed_7c", _EXPANDED_NAMES),
+}
+
 register(
-    "inception_v3", InceptionV3, ModelInfo("arXiv:1512.00567", 299, parameters=23_834_568, macs=5.713e9, top1=77.3)
+    "inception_v3",
+    InceptionV3,
+    ModelInfo("arXiv:1512.00567", 299, parameters=23_834_568, macs=5.713e9, top1=77.3),
+    # Trained on pixels between -1 and 1; see GoogLeNet.
+    weights=(
+        TorchvisionWeights(
+            "Inception_V3_Weights.IMAGENET1K_V1",
+            "inception_v3_google-0cc3c7bd.pth",
+            Preprocessing(299, 342, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        ),
+        TimmWeights("inception_v3"),
+    ),
 )

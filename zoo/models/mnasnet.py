@@ -12,10 +12,13 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual, SqueezeExcite
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, timm_inverted_residuals, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 
@@ -91,6 +94,7 @@ class MnasNet(ImageClassifier):
         rngs: nnx.Rngs,
     ) -> None:
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        self.squeezes = squeezes
         plan = StridePlan(output_stride)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = scale_channels(_STEM_CHANNELS, width)
@@ -121,14 +125,82 @@ class MnasNet(ImageClassifier):
         self.last = ConvNormAct(channels, _NUM_FEATURES, 1, **shared)
         self._init_head(_NUM_FEATURES, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        rows = _A1 if self.squeezes else _B1
+        timm = timm_inverted_residuals(self.stages, [row.blocks for row in rows]) | {"last": "[conv_head,bn2]"}
+        if self.squeezes:  # which torchvision lacks
+            return {"timm": NameMap(timm)}
+        torchvision = {
+            "stem": "layers.[0,1]",
+            "stages.0.0.depthwise": "layers.[3,4]",
+            "stages.0.0.project": "layers.[6,7]",
+            "last": "layers.[14,15]",
+            "head": "classifier.1",
+        }
+        _, *others = blocks(self.stages)
+        theirs = numbered("layers.{}.{}.layers", [row.blocks for row in _B1[1:]], first=8)
+        for (path, _), name in zip(others, theirs, strict=True):
+            torchvision |= under(path, name, {"expand": "[0,1]", "depthwise": "[3,4]", "project": "[6,7]"})
+        return {"torchvision": NameMap(torchvision), "timm": NameMap(timm)}
+
 
 # Parameters as PyTorch counts them. Accuracies of 1.0 are the paper's, of the other widths those of torchvision's
 # weights; MACs of 1.0 are torchvision's and imgclsmob's.
-register("mnasnet_a1", MnasNet, ModelInfo(_PAPER, 224, parameters=3_887_038, macs=312e6, top1=75.2), squeezes=True)
-for _name, _width, _parameters, _macs, _top1 in (
-    ("mnasnet_b1", 1.0, 4_383_312, 314e6, 73.5),
-    ("mnasnet_b1_x0_5", 0.5, 2_218_512, None, 67.7),
-    ("mnasnet_b1_x0_75", 0.75, 3_170_208, None, 71.2),
-    ("mnasnet_b1_x1_3", 1.3, 6_282_256, None, 76.5),
+register(
+    "mnasnet_a1",
+    MnasNet,
+    ModelInfo(_PAPER, 224, parameters=3_887_038, macs=312e6, top1=75.2),
+    weights=[TimmWeights("semnasnet_100")],
+    squeezes=True,
+)
+_LATER = Preprocessing(224, 232)  # of the weights that torchvision trained by its newer recipe
+for _name, _width, _parameters, _macs, _top1, _weights in (
+    (
+        "mnasnet_b1",
+        1.0,
+        4_383_312,
+        314e6,
+        73.5,
+        (
+            TorchvisionWeights("MNASNet1_0_Weights.IMAGENET1K_V1", "mnasnet1.0_top1_73.512-f206786ef8.pth"),
+            TimmWeights("mnasnet_100"),
+        ),
+    ),
+    (
+        "mnasnet_b1_x0_5",
+        0.5,
+        2_218_512,
+        None,
+        67.7,
+        (
+            TorchvisionWeights("MNASNet0_5_Weights.IMAGENET1K_V1", "mnasnet0.5_top1_67.823-3ffadce67e.pth"),
+            TimmWeights("mnasnet_050"),
+        ),
+    ),
+    (
+        "mnasnet_b1_x0_75",
+        0.75,
+        3_170_208,
+        None,
+        71.2,
+        (
+            TorchvisionWeights("MNASNet0_75_Weights.IMAGENET1K_V1", "mnasnet0_75-7090bc5f.pth", _LATER),
+            TimmWeights("mnasnet_075"),
+        ),
+    ),
+    (
+        "mnasnet_b1_x1_3",
+        1.3,
+        6_282_256,
+        None,
+        76.5,
+        (TorchvisionWeights("MNASNet1_3_Weights.IMAGENET1K_V1", "mnasnet1_3-a4c69d6f.pth", _LATER),),
+    ),
 ):
-    register(_name, MnasNet, ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1), width=_width)
+    register(
+        _name,
+        MnasNet,
+        ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1),
+        weights=_weights,
+        width=_width,
+    )

@@ -11,9 +11,11 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, DepthwiseSeparableConv
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
+from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
 
 
@@ -88,13 +90,26 @@ class MobileNetV1(ImageClassifier):
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem": "[conv_stem,bn1]", "head": "classifier"}
+        theirs = numbered("blocks.{}.{}", map(len, self.stages))
+        for (path, _), name in zip(blocks(self.stages), theirs, strict=True):
+            layers |= under(path, name, {"depthwise": "[conv_dw,bn1]", "pointwise": "[conv_pw,bn2]"})
+        return {"timm": NameMap(layers)}
+
 
 # Exact counts are imgclsmob's, MACs the paper's (table 6), accuracies those of the public weights (TF-slim). TF-slim
 # gives 317 million MACs for 0.75, where the paper and this project count 325.
-for _name, _width, _parameters, _macs, _top1 in (
-    ("mobilenet_v1", 1.0, 4_231_976, 569e6, 70.9),
-    ("mobilenet_v1_x0_75", 0.75, 2_585_560, 325e6, 68.4),
-    ("mobilenet_v1_x0_5", 0.5, 1_331_592, 149e6, 63.3),
-    ("mobilenet_v1_x0_25", 0.25, 470_072, 41e6, 49.8),
+for _name, _width, _parameters, _macs, _top1, _weights in (
+    ("mobilenet_v1", 1.0, 4_231_976, 569e6, 70.9, [TimmWeights("mobilenetv1_100")]),
+    ("mobilenet_v1_x0_75", 0.75, 2_585_560, 325e6, 68.4, []),
+    ("mobilenet_v1_x0_5", 0.5, 1_331_592, 149e6, 63.3, []),
+    ("mobilenet_v1_x0_25", 0.25, 470_072, 41e6, 49.8, []),
 ):
-    register(_name, MobileNetV1, ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1), width=_width)
+    register(
+        _name,
+        MobileNetV1,
+        ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1),
+        weights=_weights,
+        width=_width,
+    )

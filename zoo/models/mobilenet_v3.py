@@ -13,10 +13,13 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual, SqueezeExcite
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, timm_inverted_residuals, torchvision_inverted_residual
 from zoo.models.classifier import ImageClassifier
 from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 
@@ -57,6 +60,7 @@ _SMALL = (  # table 2 of the paper
 )
 _STEM_CHANNELS = 16
 _NARROW = 0.75  # the width below which the stem keeps its channels, as in timm's weights
+_TIMM_DEPTHS = {"large": (1, 2, 3, 4, 2, 3), "small": (1, 2, 3, 2, 3)}  # blocks in each row of its table
 _NUM_FEATURES = {"large": 1280, "small": 1024}
 _PAPER = "arXiv:1905.02244"
 _batch_norm = partial(BatchNorm, epsilon=1e-3, momentum=0.99)  # as the authors trained
@@ -106,6 +110,7 @@ class MobileNetV3(ImageClassifier):
     ) -> None:
         if size not in _NUM_FEATURES:
             raise ValueError(f"size={size!r} is not one of the paper's: {', '.join(_NUM_FEATURES)}")
+        self.size = size
         shared: dict[str, Any] = {"norm": norm, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, act=act, **shared)
         plan = StridePlan(output_stride)
@@ -147,20 +152,54 @@ class MobileNetV3(ImageClassifier):
         """The vector that the head classifies, shape (N, num_features)."""
         return self.act(self.after_pooling(super().embed(x)))
 
+    def torch_names(self) -> dict[str, NameMap]:
+        named = list(blocks(self.stages))
+        torchvision = {
+            "stem": "features.0.[0,1]",
+            "last": f"features.{len(named) + 1}.[0,1]",
+            "after_pooling": "classifier.0",
+            "head": "classifier.3",
+        }
+        for number, (path, block) in enumerate(named, start=1):
+            torchvision |= torchvision_inverted_residual(path, f"features.{number}", block)
+        depths = _TIMM_DEPTHS[self.size]
+        timm = timm_inverted_residuals(self.stages, depths)
+        timm |= {"last": f"blocks.{len(depths)}.0.[conv,bn1]", "after_pooling": "conv_head"}
+        return {
+            "torchvision": NameMap(torchvision, epsilon=1e-3),
+            "timm": NameMap(timm, convolutions=frozenset({"after_pooling"})),
+        }
+
 
 # The paper's figures, of the narrow nets in its appendix, parameters as PyTorch counts them. It does not say what its
 # 44 million MACs of small 0.75 are, of which this project finds 43.4, and its small 0.5 has a narrower stem.
-for _name, _size, _width, _parameters, _macs, _top1, _tolerance in (
-    ("mobilenet_v3_large", "large", 1.0, 5_483_032, 217e6, 75.2, 0.01),
-    ("mobilenet_v3_large_x0_75", "large", 0.75, 3_993_528, 155e6, 73.3, 0.01),
-    ("mobilenet_v3_small", "small", 1.0, 2_542_856, 57e6, 67.4, 0.01),
-    ("mobilenet_v3_small_x0_75", "small", 0.75, 2_041_872, 44e6, 65.4, 0.015),
-    ("mobilenet_v3_small_x0_5", "small", 0.5, 1_593_224, None, None, 0.01),
+_TORCHVISION = {
+    "mobilenet_v3_large": (
+        TorchvisionWeights("MobileNet_V3_Large_Weights.IMAGENET1K_V1", "mobilenet_v3_large-8738ca79.pth"),
+        TorchvisionWeights(
+            "MobileNet_V3_Large_Weights.IMAGENET1K_V2", "mobilenet_v3_large-5c1a4163.pth", Preprocessing(224, 232)
+        ),
+    ),
+    "mobilenet_v3_small": (
+        TorchvisionWeights("MobileNet_V3_Small_Weights.IMAGENET1K_V1", "mobilenet_v3_small-047dcff4.pth"),
+    ),
+}
+for _name, _size, _width, _parameters, _macs, _top1, _tolerance, _timm in (
+    ("mobilenet_v3_large", "large", 1.0, 5_483_032, 217e6, 75.2, 0.01, "mobilenetv3_large_100"),
+    ("mobilenet_v3_large_x0_75", "large", 0.75, 3_993_528, 155e6, 73.3, 0.01, "mobilenetv3_large_075"),
+    ("mobilenet_v3_small", "small", 1.0, 2_542_856, 57e6, 67.4, 0.01, "mobilenetv3_small_100"),
+    ("mobilenet_v3_small_x0_75", "small", 0.75, 2_041_872, 44e6, 65.4, 0.015, "mobilenetv3_small_075"),
+    ("mobilenet_v3_small_x0_5", "small", 0.5, 1_593_224, None, None, 0.01, "mobilenetv3_small_050"),
 ):
     register(
         _name,
         MobileNetV3,
         ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1, macs_tolerance=_tolerance),
+        weights=(
+            *_TORCHVISION.get(_name, ()),
+            TimmWeights(_timm),
+            *([TimmWeights(f"tf_{_timm}", from_tensorflow=True)] if _width > 0.5 else []),
+        ),
         size=_size,
         width=_width,
     )

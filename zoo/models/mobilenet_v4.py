@@ -13,8 +13,10 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.universal_inverted_bottleneck import FusedInvertedBottleneck, UniversalInvertedBottleneck
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.strides import StridePlan
+from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:2404.10518"
@@ -104,6 +106,13 @@ _STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of it
     ),
 }
 
+_TIMM_UNIVERSAL = {
+    "start": "dw_start.[conv,bn]",
+    "expand": "pw_exp.[conv,bn]",
+    "middle": "dw_mid.[conv,bn]",
+    "project": "pw_proj.[conv,bn]",
+}
+
 
 class MobileNetV4(ImageClassifier):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32.
@@ -173,6 +182,24 @@ class MobileNetV4(ImageClassifier):
         means = super().embed(x)
         return self.after_pooling(means[:, None, None])[:, 0, 0]
 
+    def torch_names(self) -> dict[str, NameMap]:
+        depths = [len(stage) for stage in self.stages]
+        layers = {
+            "stem": "[conv_stem,bn1]",
+            "last": f"blocks.{len(depths)}.0.[conv,bn1]",
+            "after_pooling": "[conv_head,norm_head]",
+            "head": "classifier",
+        }
+        for (path, block), name in zip(blocks(self.stages), numbered("blocks.{}.{}", depths), strict=True):
+            match block:
+                case ConvNormAct():
+                    layers[path] = f"{name}.[conv,bn1]"
+                case FusedInvertedBottleneck():
+                    layers |= under(path, name, {"expand": "[conv_exp,bn1]", "project": "[conv_pwl,bn2]"})
+                case UniversalInvertedBottleneck():
+                    layers |= under(path, name, _TIMM_UNIVERSAL)
+        return {"timm": NameMap(layers)}
+
 
 def _block(
     row: _Row, in_channels: int, stride: int, dilation: int, drop_path: float, shared: dict[str, Any]
@@ -210,6 +237,7 @@ for _size, _input_size, _parameters, _macs, _top1, _dropout in (
         f"mobilenet_v4_conv_{_size}",
         MobileNetV4,
         ModelInfo(_PAPER, _input_size, parameters=_parameters, macs=_macs, top1=_top1, macs_tolerance=0.022),
+        weights=[TimmWeights(f"mobilenetv4_conv_{_size}")],
         size=_size,
         dropout=_dropout,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,13 +13,30 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.strides import StridePlan
 from zoo.models.width import scale_channels
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:2003.13678"
 _STEM_CHANNELS = 32
+_TORCHVISION_BLOCK = {
+    "reduce": "f.a.[0,1]",
+    "filter": "f.b.[0,1]",
+    "squeeze_excite": "f.se.[fc1,fc2]",
+    "expand": "f.c.[0,1]",
+    "shortcut": "proj.[0,1]",
+}
+_TIMM_BLOCK = {
+    "reduce": "conv1.[conv,bn]",
+    "filter": "conv2.[conv,bn]",
+    "squeeze_excite": "se.[fc1,fc2]",
+    "expand": "conv3.[conv,bn]",
+    "shortcut": "downsample.[conv,bn]",
+}
 
 
 def quantized_widths(depth: int, initial_width: int, slope: float, step: float) -> dict[int, int]:
@@ -126,39 +144,79 @@ class RegNet(ImageClassifier):
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        torchvision, timm = {"stem": "stem.[0,1]", "head": "fc"}, {"stem": "stem.[conv,bn]", "head": "head.fc"}
+        in_torchvision = numbered("trunk_output.block{0}.block{0}-{1}", map(len, self.stages), first=1)
+        for (path, _), name in zip(blocks(self.stages), in_torchvision, strict=True):
+            torchvision |= under(path, name, _TORCHVISION_BLOCK)
+            timm |= under(path, "s{}.b{}".format(*(int(part) + 1 for part in path.split(".")[1:])), _TIMM_BLOCK)
+        return {"torchvision": NameMap(torchvision), "timm": NameMap(timm)}
 
-_X_400MF, _Y_800MF = (22, 24, 24.48, 2.54, 16), (14, 56, 38.84, 2.4, 16)  # two nets each, as rounding goes
-# Depth, w_0, w_a, w_m and group width are those of the paper's lists of its best nets. Stage widths that are no
-# multiple of the group width are rounded to one. Those half-way go up in torchvision's nets, named `regnet_x_` and
-# `regnet_y_`, and to the even multiple in the authors' pycls, named as in the paper; where that gives one net twice,
-# only torchvision's name is here.
-for _name, (_depth, _initial_width, _slope, _step, _group_width), _parameters, _macs, _top1 in (
-    # figures of torchvision, the accuracies those of its first weights
-    ("regnet_x_400mf", _X_400MF, 5_495_976, 414e6, 72.8),
-    ("regnet_x_800mf", (16, 56, 35.73, 2.28, 16), 7_259_656, 800e6, 75.2),
-    ("regnet_y_400mf", (16, 48, 27.89, 2.09, 8), 4_344_144, 402e6, 74.0),
-    ("regnet_y_800mf", _Y_800MF, 6_432_512, 834e6, 76.4),
-    # parameters as timm counts them, MACs and accuracies of the authors' table
-    ("regnetx_200mf", (13, 24, 36.44, 2.49, 8), 2_684_792, 200e6, 68.9),
-    ("regnetx_400mf", _X_400MF, 5_157_512, 400e6, 72.7),
-    ("regnetx_600mf", (16, 48, 36.97, 2.24, 24), 6_196_040, 600e6, 74.1),
-    ("regnety_200mf", (13, 24, 36.44, 2.49, 8), 3_162_996, 200e6, 70.4),
-    ("regnety_600mf", (15, 48, 32.54, 2.32, 16), 6_055_160, 600e6, 75.5),
-    ("regnety_800mf", _Y_800MF, 6_263_168, 800e6, 76.3),
+
+# The names of these nets: those that torchvision has are named as there (`regnet_x_400mf`), the others, which only the
+# authors' pycls has, as in timm (`regnetx_004`). Depth, w_0, w_a, w_m and group width are those of the paper's lists of
+# its best nets, and stage widths that are no multiple of the group width are rounded to one. Half-way between two
+# multiples torchvision rounds up and pycls to the even one: that makes two nets of some rows, `regnet_x_400mf` and
+# `regnetx_004` among them. Where both give the same net, it has torchvision's name only.
+_X_400MF, _Y_800MF = (22, 24, 24.48, 2.54, 16), (14, 56, 38.84, 2.4, 16)
+_Y = 0.25  # RegNetY's ratio of squeeze-and-excitation
+
+
+def _half_up(width: int, group_width: int) -> int:
+    return scale_channels(width, 1.0, group_width)
+
+
+def _half_to_even(width: int, group_width: int) -> int:
+    return round(width / group_width) * group_width
+
+
+def _options(
+    line: tuple[int, int, float, float, int], round_width: Callable[[int, int], int], squeeze_ratio: float | None
+) -> dict[str, Any]:
+    depth, initial_width, slope, step, group_width = line
+    stages = quantized_widths(depth, initial_width, slope, step)
+    return {
+        "depths": tuple(stages.values()),
+        "widths": tuple(round_width(width, group_width) for width in stages),
+        "group_width": group_width,
+        "squeeze_ratio": squeeze_ratio,
+    }
+
+
+_LATER = Preprocessing(224, 232)  # of the weights that torchvision trained by its newer recipe
+# Figures of torchvision, the accuracies those of its first weights.
+for _net, _line, _ratio, _parameters, _macs, _top1, _first, _second, _timm in (
+    ("X_400MF", _X_400MF, None, 5_495_976, 414e6, 72.8, "adf1edd5", "62229a5f", "regnetx_004_tv"),
+    ("X_800MF", (16, 56, 35.73, 2.28, 16), None, 7_259_656, 800e6, 75.2, "ad17e45c", "94a99ebd", "regnetx_008"),
+    ("Y_400MF", (16, 48, 27.89, 2.09, 8), _Y, 4_344_144, 402e6, 74.0, "c65dace8", "e6988f5f", "regnety_004"),
+    ("Y_800MF", _Y_800MF, _Y, 6_432_512, 834e6, 76.4, "1b27b58c", "58fc7688", "regnety_008_tv"),
 ):
-    _stages = quantized_widths(_depth, _initial_width, _slope, _step)
-    _widths = [
-        scale_channels(_width, 1.0, _group_width)
-        if _name.startswith("regnet_")
-        else round(_width / _group_width) * _group_width
-        for _width in _stages
-    ]
+    _name = f"regnet_{_net}".lower()
     register(
         _name,
         RegNet,
         ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1),
-        depths=tuple(_stages.values()),
-        widths=tuple(_widths),
-        group_width=_group_width,
-        squeeze_ratio=0.25 if "y" in _name else None,
+        weights=(
+            TorchvisionWeights(f"RegNet_{_net}_Weights.IMAGENET1K_V1", f"{_name}-{_first}.pth"),
+            TorchvisionWeights(f"RegNet_{_net}_Weights.IMAGENET1K_V2", f"{_name}-{_second}.pth", _LATER),
+            TimmWeights(_timm),
+        ),
+        **_options(_line, _half_up, _ratio),
+    )
+
+# Parameters as timm counts them, MACs and accuracies of the authors' table.
+for _name, _line, _ratio, _parameters, _macs, _top1 in (
+    ("regnetx_002", (13, 24, 36.44, 2.49, 8), None, 2_684_792, 200e6, 68.9),
+    ("regnetx_004", _X_400MF, None, 5_157_512, 400e6, 72.7),
+    ("regnetx_006", (16, 48, 36.97, 2.24, 24), None, 6_196_040, 600e6, 74.1),
+    ("regnety_002", (13, 24, 36.44, 2.49, 8), _Y, 3_162_996, 200e6, 70.4),
+    ("regnety_006", (15, 48, 32.54, 2.32, 16), _Y, 6_055_160, 600e6, 75.5),
+    ("regnety_008", _Y_800MF, _Y, 6_263_168, 800e6, 76.3),
+):
+    register(
+        _name,
+        RegNet,
+        ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1),
+        weights=[TimmWeights(_name)],
+        **_options(_line, _half_to_even, _ratio),
     )

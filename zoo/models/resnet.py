@@ -13,13 +13,24 @@ from flax.typing import Dtype
 
 from zoo.blocks import BasicBlock, BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.pooling import max_pool
 from zoo.models.strides import StridePlan
+from zoo.preprocessing import Preprocessing
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1512.03385"
 _RESNEXT_PAPER = "arXiv:1611.05431"
+RESIDUAL_NAMES = {  # the layers of a basic block and of a bottleneck in torchvision -> ours
+    "conv1": "[conv1,bn1]",
+    "conv2": "[conv2,bn2]",
+    "reduce": "[conv1,bn1]",
+    "filter": "[conv2,bn2]",
+    "expand": "[conv3,bn3]",
+    "shortcut": "downsample.[0,1]",
+}
 
 
 class ResNet(ImageClassifier):
@@ -102,16 +113,47 @@ class ResNet(ImageClassifier):
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem": "[conv1,bn1]", "stem.layers.0": "[conv1,bn1]", "head": "fc"}
+        theirs = numbered("layer{}.{}", map(len, self.stages), first=1)
+        for (path, _), name in zip(blocks(self.stages), theirs, strict=True):
+            layers |= under(path, name, RESIDUAL_NAMES)
+        return {"torchvision": NameMap(layers), "timm": NameMap(layers)}
+
 
 # ResNet's parameters, MACs and accuracies are torchvision's; ResNeXt's accuracies are the paper's but for 32x8d.
-register("resnet18", ResNet, ModelInfo(_PAPER, 224, parameters=11_689_512, macs=1.814e9, top1=69.8))
+_LATER = Preprocessing(224, 232)  # of the weights that torchvision trained by its newer recipe
+register(
+    "resnet18",
+    ResNet,
+    ModelInfo(_PAPER, 224, parameters=11_689_512, macs=1.814e9, top1=69.8),
+    weights=(TorchvisionWeights("ResNet18_Weights.IMAGENET1K_V1", "resnet18-f37072fd.pth"), TimmWeights("resnet18")),
+)
 register(
     "resnet50",
     ResNet,
     ModelInfo(_PAPER, 224, parameters=25_557_032, macs=4.089e9, top1=76.1),
+    weights=(
+        TorchvisionWeights("ResNet50_Weights.IMAGENET1K_V1", "resnet50-0676ba61.pth"),
+        TorchvisionWeights("ResNet50_Weights.IMAGENET1K_V2", "resnet50-11ad3fa6.pth", _LATER),
+        TimmWeights("resnet50"),
+    ),
     depths=(3, 4, 6, 3),
     bottleneck=True,
 )
+_RESNEXT_WEIGHTS = {
+    "resnext50_32x4d": (
+        TorchvisionWeights("ResNeXt50_32X4D_Weights.IMAGENET1K_V1", "resnext50_32x4d-7cdf4587.pth"),
+        TorchvisionWeights("ResNeXt50_32X4D_Weights.IMAGENET1K_V2", "resnext50_32x4d-1a0047aa.pth", _LATER),
+    ),
+    "resnext101_32x8d": (
+        TorchvisionWeights("ResNeXt101_32X8D_Weights.IMAGENET1K_V1", "resnext101_32x8d-8ba56ff5.pth"),
+        TorchvisionWeights("ResNeXt101_32X8D_Weights.IMAGENET1K_V2", "resnext101_32x8d-110c445d.pth", _LATER),
+    ),
+    "resnext101_64x4d": (
+        TorchvisionWeights("ResNeXt101_64X4D_Weights.IMAGENET1K_V1", "resnext101_64x4d-173b62eb.pth", _LATER),
+    ),
+}
 for _name, _depths, _cardinality, _group_width, _parameters, _macs, _top1 in (
     ("resnext50_32x4d", (3, 4, 6, 3), 32, 4, 25_028_904, 4.23e9, 77.8),
     ("resnext101_32x4d", (3, 4, 23, 3), 32, 4, 44_177_704, 8.003e9, 78.8),
@@ -122,6 +164,7 @@ for _name, _depths, _cardinality, _group_width, _parameters, _macs, _top1 in (
         _name,
         ResNet,
         ModelInfo(_RESNEXT_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1),
+        weights=(*_RESNEXT_WEIGHTS.get(_name, ()), TimmWeights(_name)),
         depths=_depths,
         bottleneck=True,
         cardinality=_cardinality,

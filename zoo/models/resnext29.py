@@ -12,12 +12,20 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.strides import StridePlan
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1611.05431"
 _STAGES, _BLOCKS = 3, 3
+
+_BOTTLENECK_NAMES = {
+    "reduce": "[conv_reduce,bn_reduce]",
+    "filter": "[conv_conv,bn]",
+    "expand": "[conv_expand,bn_expand]",
+    "shortcut": "shortcut.[shortcut_conv,shortcut_bn]",
+}
 
 
 class ResNeXt29(ImageClassifier):
@@ -85,6 +93,14 @@ class ResNeXt29(ImageClassifier):
             strides.append(plan.stride)
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem": "[conv_1_3x3,bn_1]", "head": "classifier"}
+        theirs = numbered("stage_{0}.stage_{0}_bottleneck_{1}", map(len, self.stages), first=1)
+        for (path, _), name in zip(blocks(self.stages), theirs, strict=True):
+            layers |= under(path, name, _BOTTLENECK_NAMES)
+        # The best-known implementation for PyTorch in the paper's size.
+        return {"prlz77/ResNeXt.pytorch": NameMap(layers)}
 
 
 for _cardinality, _group_width, _parameters, _macs, _top1 in (

@@ -13,9 +13,12 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, ShuffleUnitV2
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models.classifier import ImageClassifier
 from zoo.models.pooling import max_pool
 from zoo.models.strides import StridePlan
+from zoo.preprocessing import Preprocessing
+from zoo.published import TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1807.11164"
@@ -26,6 +29,14 @@ _CHANNELS = {  # table 5 of the paper: width -> channels of the three stages and
     1.0: (116, 232, 464, 1024),
     1.5: (176, 352, 704, 1024),
     2.0: (244, 488, 976, 2048),
+}
+
+_UNIT_NAMES = {
+    "shortcut.layers.0": "branch1.[0,1]",
+    "shortcut.layers.1": "branch1.[2,3]",
+    "branch.layers.0": "branch2.[0,1]",
+    "branch.layers.1": "branch2.[3,4]",
+    "branch.layers.2": "branch2.[5,6]",
 }
 
 
@@ -90,18 +101,31 @@ class ShuffleNetV2(ImageClassifier):
         self.last = unit(channels, num_features, 1)
         self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem": "conv1.[0,1]", "stem.layers.0": "conv1.[0,1]", "last": "conv5.[0,1]", "head": "fc"}
+        theirs = numbered("stage{}.{}", map(len, self.stages), first=2)
+        for (path, _), name in zip(blocks(self.stages), theirs, strict=True):
+            layers |= under(path, name, _UNIT_NAMES)
+        return {"torchvision": NameMap(layers)}
+
 
 # Parameters as torchvision counts them, the paper's MACs and accuracies (table 8). Its MACs are up to 1.3 % above the
 # convolutions and linear layers of its own table 5; it does not say what else it counts.
-for _width, _parameters, _macs, _top1 in (
-    (0.5, 1_366_792, 41e6, 61.1),
-    (1.0, 2_278_604, 146e6, 69.4),
-    (1.5, 3_503_624, 299e6, 72.6),
-    (2.0, 7_393_996, 591e6, 75.0),
+for _width, _parameters, _macs, _top1, _file, _resize_size in (
+    (0.5, 1_366_792, 41e6, 61.1, "shufflenetv2_x0.5-f707e7126e.pth", 256),
+    (1.0, 2_278_604, 146e6, 69.4, "shufflenetv2_x1-5666bf0f80.pth", 256),
+    (1.5, 3_503_624, 299e6, 72.6, "shufflenetv2_x1_5-3c479a10.pth", 232),
+    (2.0, 7_393_996, 591e6, 75.0, "shufflenetv2_x2_0-8be3c8ee.pth", 232),
 ):
+    _of_width = f"x{_width}".replace(".", "_")
     register(
-        f"shufflenet_v2_x{_width}".replace(".", "_"),
+        f"shufflenet_v2_{_of_width}",
         ShuffleNetV2,
         ModelInfo(_PAPER, 224, parameters=_parameters, macs=_macs, top1=_top1, macs_tolerance=0.015),
+        weights=[
+            TorchvisionWeights(
+                f"ShuffleNet_V2_{_of_width.upper()}_Weights.IMAGENET1K_V1", _file, Preprocessing(224, _resize_size)
+            )
+        ],
         width=_width,
     )

@@ -13,9 +13,11 @@ from flax.typing import Dtype
 
 from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap
 from zoo.models.classifier import ImageClassifier
 from zoo.models.hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models.pooling import global_average_pool
+from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
 halve = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
@@ -122,9 +124,26 @@ class VGG16(ImageClassifier):
         *_, x = self.features(x).values()
         return global_average_pool(x) if self.hidden is None else self.hidden(halve(x))
 
+    def torch_names(self) -> dict[str, NameMap]:
+        convs, position = {"stem": "features.0"}, 2  # activations and poolings have numbers there, too
+        for stage, members in enumerate(self.stages):
+            position += stage > 0
+            for number in range(len(members)):
+                for path in (f"stages.{stage}.{number}", f"stages.{stage}.{number}.layers.1"):
+                    convs[path] = f"features.{position}"
+                position += 2
+        torchvision = {"hidden.fc6": "classifier.0", "hidden.fc7": "classifier.3", "head": "classifier.6"}
+        timm = {"hidden.fc6": "pre_logits.fc1", "hidden.fc7": "pre_logits.fc2", "head": "head.fc"}
+        flattened = {"hidden.fc6": (7, 7)}
+        return {
+            "torchvision": NameMap(convs | torchvision, flattened),
+            "timm": NameMap(convs | timm, flattened, convolutions=frozenset({"hidden.fc6", "hidden.fc7"})),
+        }
+
 
 register(
     "vgg16",  # torchvision's accuracy
     VGG16,
     ModelInfo("arXiv:1409.1556", 224, parameters=138_357_544, macs=15.47e9, top1=71.6),
+    weights=(TorchvisionWeights("VGG16_Weights.IMAGENET1K_V1", "vgg16-397923af.pth"), TimmWeights("vgg16")),
 )

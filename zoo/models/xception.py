@@ -13,8 +13,10 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, DepthwiseConv
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._names import NameMap, blocks
 from zoo.models.classifier import ImageClassifier
 from zoo.models.pooling import max_pool
+from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
 
 _MIDDLE_BLOCKS = 8
@@ -69,6 +71,29 @@ class Xception(ImageClassifier):
         ]
         self._init_stages(stages, (1, 2, 4, 8) if small_images else (4, 8, 16, 32))
         self._init_head(2048, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+    def torch_names(self) -> dict[str, NameMap]:
+        layers = {"stem.layers.0": "[conv1,bn1]", "stem.layers.1": "[conv2,bn2]", "head": "fc"}
+        *residual, first, second = blocks(self.stages)
+        for number, (path, block) in enumerate(residual, start=1):
+            layers[f"{path}.shortcut"] = f"block{number}.[skip,skipbn]"
+            # Each separable convolution is followed by its norm and preceded by an activation, but for the very first.
+            position = 0 if number == 1 else 1
+            for conv in range(len(block.convs)):
+                there = f"block{number}.rep"
+                layers |= _separable_names(f"{path}.convs.{conv}", f"{there}.{position}", f"{there}.{position + 1}")
+                position += 3
+        for (path, _), number in ((first, 3), (second, 4)):
+            layers |= _separable_names(path, f"conv{number}", f"bn{number}")
+        return {"timm": NameMap(layers)}
+
+
+def _separable_names(ours: str, conv: str, norm: str) -> dict[str, str]:
+    return {
+        f"{ours}.depthwise": f"{conv}.conv1",
+        f"{ours}.pointwise.conv": f"{conv}.pointwise",
+        f"{ours}.pointwise.norm": norm,
+    }
 
 
 class SeparableConv(nnx.Module):
@@ -159,4 +184,9 @@ class XceptionBlock(nnx.Module):
         return y + (x if self.shortcut is None else self.shortcut(x))
 
 
-register("xception", Xception, ModelInfo("arXiv:1610.02357", 299, parameters=22_855_952, macs=8.404e9, top1=79.0))
+register(
+    "xception",
+    Xception,
+    ModelInfo("arXiv:1610.02357", 299, parameters=22_855_952, macs=8.404e9, top1=79.0),
+    weights=[TimmWeights("legacy_xception")],
+)

@@ -97,8 +97,8 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     """
     path, name = Path(weights), os.fspath(weights)
     if not path.exists() and name.startswith("torchvision/"):
-        known = torchvision.find(name.removeprefix("torchvision/"))
-        return Checkpoint(torchvision.fetch(known), known.model, known.preprocessing)
+        model, known = torchvision.find(name.removeprefix("torchvision/"))
+        return Checkpoint(torchvision.fetch(known), model, known.preprocessing)
     if not path.exists() and name.startswith("timm/"):
         path = timm.fetch(name)
     if path.is_dir():

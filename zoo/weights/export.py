@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from zoo.weights.name_map import counters, torch_tensors
-from zoo.weights.names import name_maps
+from zoo.weights.name_map import counters, name_maps, torch_tensors
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables, write_tensors
 

@@ -11,8 +11,7 @@ from flax import nnx
 
 from zoo.models._names import NameMap
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
-from zoo.weights.name_map import TorchTensor, torch_tensors
-from zoo.weights.names import name_maps
+from zoo.weights.name_map import TorchTensor, name_maps, torch_tensors
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables
 

@@ -12,6 +12,7 @@ from flax import nnx
 
 from zoo.blocks import ConvNormAct, SqueezeExcite
 from zoo.models._names import NameMap
+from zoo.models.classifier import ImageClassifier
 
 _TENSORS = {  # what PyTorch calls the variables of a layer
     "kernel": "weight",
@@ -52,6 +53,11 @@ class TorchTensor:
         if self.kernel is None:
             return variable
         return np.ascontiguousarray(variable.reshape(self.kernel).transpose(3, 2, 0, 1).reshape(self.shape))
+
+
+def name_maps(model: nnx.Module) -> dict[str, NameMap]:
+    """Where there is such a model, as in "torchvision" or "timm", and the names there; none for other modules."""
+    return model.torch_names() if isinstance(model, ImageClassifier) else {}
 
 
 def torch_tensors(model: nnx.Module, names: NameMap) -> dict[str, TorchTensor]:
