@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import zoo
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.training import experiment
 from zoo.training.config import DataConfig, ModelConfig, TrainConfig
@@ -54,6 +55,27 @@ def test_a_model_may_tell_more_classes_apart_than_the_data_has(build_with):
     assert any("5 classes apart, more than the data has" in line for line in built.describe())
     with pytest.raises(ValueError, match=r"model\.num_classes=2 is less than the 3 classes of black"):
         build_with(num_classes=2)
+
+
+def test_fine_tuning_normalises_pixels_as_the_weights_were_trained_with(build_with, tmp_path):
+    model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=7, small_images=True)
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    description = {"model": "mobilenet_v1", "options": {"width": 0.25, "num_classes": 7, "small_images": True}}
+    usual = {"class_names": list("abcdefg"), "image_size": 32, "mean": mean, "std": std}
+    zoo.save_weights(model, tmp_path / "known.safetensors", description | usual)
+    zoo.save_weights(model, tmp_path / "unknown.safetensors")
+
+    with pytest.warns(UserWarning, match="another number of classes"):
+        built = build_with(name="mobilenet_v1", weights=str(tmp_path / "known.safetensors"))
+    assert built.config.model.width == 0.25
+    assert (built.trainer.mean, built.trainer.std) == (mean, std)
+    assert built.weights_description["mean"] == mean
+    assert built.describe()[-1].endswith("pixels are normalised as the weights were trained with")
+
+    with pytest.warns(UserWarning, match="another number of classes"):
+        built = build_with(name="mobilenet_v1", width=0.25, weights=str(tmp_path / "unknown.safetensors"))
+    assert built.trainer.mean == (0.5,) * 3
+    assert built.describe()[-1].endswith("pixels are normalised as is usual for the data")
 
 
 def test_what_cannot_be_trained_is_found_here(build_with):

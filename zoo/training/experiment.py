@@ -30,6 +30,7 @@ class Experiment:
     Attributes:
         config: with every choice that was left open made: no `model.width=None` for a model that has a width.
         dataset: the examples; `mean` and `std` are those of the start weights where these say theirs.
+        normalization: where `mean` and `std` come from.
         schedule: step -> learning rate.
         total_steps: of the whole run.
         trainer: the functions that train and evaluate.
@@ -38,6 +39,7 @@ class Experiment:
 
     config: TrainConfig
     dataset: Dataset
+    normalization: str
     schedule: optax.Schedule
     total_steps: int
     trainer: Trainer
@@ -76,10 +78,12 @@ class Experiment:
             f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images of "
             f"{dataset.image_size}x{dataset.image_size} pixels, {len(dataset.class_names)} classes",
         ]
+        if dataset.note:
+            lines.append(dataset.note)
         if model.num_classes != len(dataset.class_names):
             lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
         if model.weights is not None:
-            lines.append(f"starts from {model.weights}; pixels are normalised by {dataset.mean} and {dataset.std}")
+            lines.append(f"starts from {model.weights}; pixels are normalised as {self.normalization}")
         return lines
 
 
@@ -103,8 +107,10 @@ def build(config: TrainConfig) -> Experiment:
     )
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
+    normalization = "is usual for the data"
     if weights is not None and (preprocessing := weights.preprocessing) is not None:
         dataset = replace(dataset, mean=preprocessing.mean, std=preprocessing.std)
+        normalization = "the weights were trained with"
     name = config.name or f"{config.model.name}_{data.name.replace('/', '_')}"
     config = replace(config, name=name, model=_resolve(config.model, dataset, weights))
 
@@ -113,7 +119,7 @@ def build(config: TrainConfig) -> Experiment:
     optimizer = make_optimizer(config.optimizer, schedule)
     trainer, state = Trainer.create(config, _make_model(config), dataset, optimizer)
     _try_abstractly(trainer, state, dataset.image_size)
-    return Experiment(config, dataset, schedule, total_steps, trainer, state)
+    return Experiment(config, dataset, normalization, schedule, total_steps, trainer, state)
 
 
 def _resolve(model: ModelConfig, dataset: Dataset, weights: Checkpoint | None) -> ModelConfig:
