@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo import analysis, blocks, data, models, ops, weights
-    from zoo.models.classifier import ImageClassifier
+    from zoo.models._classifier import ImageClassifier
     from zoo.preprocessing import Preprocessing, preprocess
     from zoo.registry import ModelInfo, create_model, list_models, model_info, register
     from zoo.weights.load import load_weights
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SUBPACKAGES = ("analysis", "blocks", "data", "models", "ops", "weights")
 _HOMES = {
-    "ImageClassifier": "zoo.models.classifier",
+    "ImageClassifier": "zoo.models._classifier",
     "ModelInfo": "zoo.registry",
     "Preprocessing": "zoo.preprocessing",
     "create_model": "zoo.registry",

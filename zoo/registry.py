@@ -17,7 +17,7 @@ from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.suggestions import nearest
 
 if TYPE_CHECKING:
-    from zoo.models.classifier import ImageClassifier
+    from zoo.models._classifier import ImageClassifier
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.blocks import ConvNormAct, DropPath
-from zoo.models.classifier import ImageClassifier, global_average_pool
+from zoo.models._classifier import ImageClassifier, global_average_pool
 from zoo.registry import ModelInfo, register
 from zoo.training import feed
 from zoo.training.checkpoint import Checkpoints

@@ -22,7 +22,7 @@ from flax import nnx
 
 from zoo.blocks import ConvNormAct
 from zoo.models._names import NameMap
-from zoo.models.classifier import ImageClassifier
+from zoo.models._classifier import ImageClassifier
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 

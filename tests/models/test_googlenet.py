@@ -9,8 +9,8 @@ from flax import nnx
 
 import zoo
 from zoo.analysis.cost import count_parameters
+from zoo.models._pooling import max_pool_at_end
 from zoo.models.googlenet import GoogLeNet
-from zoo.models.pooling import max_pool_at_end
 from zoo.ops import force_lowering
 
 IMAGES = jnp.asarray(np.random.default_rng(0).standard_normal((1, 32, 32, 3)), jnp.float32)

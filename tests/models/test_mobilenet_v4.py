@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from zoo.models._pooling import global_average_pool
 from zoo.models.mobilenet_v4 import MobileNetV4
-from zoo.models.pooling import global_average_pool
 from zoo.ops import force_lowering
 
 IMAGES = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zoo.models.pooling import adaptive_average_pool, max_pool, max_pool_at_end
+from zoo.models._pooling import adaptive_average_pool, max_pool, max_pool_at_end
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.models.width import scale_channels
+from zoo.models._width import scale_channels
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from flax import nnx
 
 import zoo
 from zoo.blocks import BatchNorm, Conv
-from zoo.models.pooling import max_pool
+from zoo.models._pooling import max_pool
 from zoo.models.xception import SeparableConv, XceptionBlock
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 6)), jnp.float32)

@@ -14,10 +14,10 @@ from jax import lax
 
 from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._classifier import ImageClassifier
+from zoo.models._hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models._names import NameMap
-from zoo.models.classifier import ImageClassifier
-from zoo.models.hidden_layers import HIDDEN_CHANNELS, HiddenLayers
-from zoo.models.pooling import global_average_pool, max_pool
+from zoo.models._pooling import global_average_pool, max_pool
 from zoo.published import TorchvisionWeights
 from zoo.registry import ModelInfo, register
 

@@ -11,7 +11,7 @@ from flax.typing import Dtype
 
 from zoo.blocks import BasicBlock, BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
-from zoo.models.classifier import ImageClassifier
+from zoo.models._classifier import ImageClassifier
 from zoo.registry import ModelInfo, register
 
 

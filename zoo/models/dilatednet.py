@@ -14,8 +14,8 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.context import ContextModule
 from zoo.blocks.conv_norm_act import Activation, Norm
-from zoo.models.classifier import ImageClassifier
-from zoo.models.pooling import global_average_pool
+from zoo.models._classifier import ImageClassifier
+from zoo.models._pooling import global_average_pool
 from zoo.models.vgg import VGG16_STAGES, vgg_stages
 from zoo.registry import ModelInfo, register
 

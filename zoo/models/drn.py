@@ -13,8 +13,8 @@ from flax.typing import Dtype
 
 from zoo.blocks import BasicBlock, BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
-from zoo.models.classifier import ImageClassifier
 from zoo.models.resnet import RESIDUAL_NAMES, ResNet
 from zoo.registry import ModelInfo, register
 

@@ -13,7 +13,7 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.flattened import FlattenedConv
-from zoo.models.classifier import ImageClassifier
+from zoo.models._classifier import ImageClassifier
 from zoo.registry import ModelInfo, register
 
 _CHANNELS = (96, 128, 256)

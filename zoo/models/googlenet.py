@@ -14,9 +14,9 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.inception import InceptionModule
+from zoo.models._auxiliary import AuxiliaryClassifier
 from zoo.models._names import NameMap, under
-from zoo.models.auxiliary import AuxiliaryClassifier
-from zoo.models.pooling import adaptive_average_pool, max_pool_at_end
+from zoo.models._pooling import adaptive_average_pool, max_pool_at_end
 from zoo.preprocessing import Preprocessing
 from zoo.published import TorchvisionWeights
 from zoo.registry import ModelInfo, register

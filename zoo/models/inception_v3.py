@@ -20,9 +20,9 @@ from zoo.blocks.factorized_inception import (
     FactorizedInception,
     GridReduction,
 )
+from zoo.models._auxiliary import AuxiliaryClassifier
 from zoo.models._names import NameMap, under
-from zoo.models.auxiliary import AuxiliaryClassifier
-from zoo.models.pooling import global_average_pool, max_pool
+from zoo.models._pooling import global_average_pool, max_pool
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from flax import nnx
 
-from zoo.models.strides import StridePlan
-from zoo.models.width import scale_channels
+from zoo.models._strides import StridePlan
+from zoo.models._width import scale_channels
 
 
 class Row(Protocol):

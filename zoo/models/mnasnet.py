@@ -12,11 +12,11 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual, SqueezeExcite
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, timm_inverted_residuals, under
-from zoo.models.classifier import ImageClassifier
+from zoo.models._strides import StridePlan
+from zoo.models._width import scale_channels
 from zoo.models.inverted_residuals import inverted_residual_stages
-from zoo.models.strides import StridePlan
-from zoo.models.width import scale_channels
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register

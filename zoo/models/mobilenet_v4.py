@@ -13,9 +13,9 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.universal_inverted_bottleneck import FusedInvertedBottleneck, UniversalInvertedBottleneck
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
-from zoo.models.classifier import ImageClassifier
-from zoo.models.strides import StridePlan
+from zoo.models._strides import StridePlan
 from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
 

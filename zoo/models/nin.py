@@ -13,8 +13,8 @@ from flax.typing import Dtype
 
 from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
-from zoo.models.classifier import ImageClassifier
-from zoo.models.pooling import max_pool
+from zoo.models._classifier import ImageClassifier
+from zoo.models._pooling import max_pool
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1312.4400"

@@ -13,10 +13,10 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
-from zoo.models.classifier import ImageClassifier
-from zoo.models.strides import StridePlan
-from zoo.models.width import scale_channels
+from zoo.models._strides import StridePlan
+from zoo.models._width import scale_channels
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register

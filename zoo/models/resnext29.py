@@ -12,9 +12,9 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
-from zoo.models.classifier import ImageClassifier
-from zoo.models.strides import StridePlan
+from zoo.models._strides import StridePlan
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1611.05431"

@@ -14,10 +14,10 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.shuffle import ShuffleUnitV1
-from zoo.models.classifier import ImageClassifier
-from zoo.models.pooling import max_pool
-from zoo.models.strides import StridePlan
-from zoo.models.width import scale_channels
+from zoo.models._classifier import ImageClassifier
+from zoo.models._pooling import max_pool
+from zoo.models._strides import StridePlan
+from zoo.models._width import scale_channels
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1707.01083"

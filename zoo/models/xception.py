@@ -13,9 +13,9 @@ from flax.typing import Dtype
 
 from zoo.blocks import BatchNorm, ConvNormAct, DepthwiseConv
 from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks
-from zoo.models.classifier import ImageClassifier
-from zoo.models.pooling import max_pool
+from zoo.models._pooling import max_pool
 from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
 

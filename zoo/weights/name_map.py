@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 
 from zoo.blocks import ConvNormAct, SqueezeExcite
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap
-from zoo.models.classifier import ImageClassifier
 
 _TENSORS = {  # what PyTorch calls the variables of a layer
     "kernel": "weight",

@@ -10,7 +10,7 @@ from flax import nnx
 from flax.typing import Dtype
 
 from zoo.blocks.conv_norm_act import Activation
-from zoo.models.pooling import adaptive_average_pool
+from zoo.models._pooling import adaptive_average_pool
 
 HIDDEN_CHANNELS = 4096
 

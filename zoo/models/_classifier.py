@@ -10,7 +10,7 @@ from flax import nnx
 from flax.typing import Dtype
 
 from zoo.models._names import NameMap
-from zoo.models.pooling import global_average_pool
+from zoo.models._pooling import global_average_pool
 
 
 class ImageClassifier(nnx.Module):

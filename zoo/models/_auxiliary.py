@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from zoo.models.classifier import ImageClassifier
-from zoo.models.pooling import global_average_pool
+from zoo.models._classifier import ImageClassifier
+from zoo.models._pooling import global_average_pool
 
 
 class AuxiliaryClassifier(ImageClassifier):
