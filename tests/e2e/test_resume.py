@@ -110,9 +110,10 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_with_the_same_bits(u
     shutil.rmtree(run / "checkpoints" / "36" / "default")
     ended = resume(run)
     assert ended.returncode == 0
-    (line,) = ended.stderr.splitlines()
-    assert "The checkpoint of step 36 is damaged (default/" in line
-    assert "that of step 24 is used" in line
+    damaged, dropped = ended.stderr.splitlines()
+    assert "the checkpoint of step 36 is damaged (default/" in damaged
+    assert "that of step 24 is used" in damaged
+    assert "from step 24: the figures of epoch 3 are dropped" in dropped
     assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
     assert figures(run) == figures(uninterrupted)
 

@@ -52,7 +52,9 @@ class Checkpoints:
             self._set_damaged_aside()
             self._remove_unfinished()
             options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, temporary_path_class=_SealedPath)
-            self._manager = ocp.CheckpointManager(self._directory, options=options)
+            self._manager = ocp.CheckpointManager(
+                self._directory, options=options, item_handlers=ocp.StandardCheckpointHandler()
+            )
 
     def save(self, step: int, state: object) -> None:
         """Starts writing the state; returns as soon as it is copied from the device.
@@ -88,6 +90,13 @@ class Checkpoints:
             raise CheckpointError(f"there are no checkpoints in {self._directory}")
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
         with self._explaining(f"cannot restore step {step} from"):
+            saved, wanted = _arrays(self._manager.item_metadata(step)), _arrays(abstract)
+            for name in sorted(saved.keys() | wanted.keys()):
+                if saved.get(name) != wanted.get(name):
+                    raise CheckpointError(
+                        f"the checkpoint of step {step} in {self._directory} does not fit: {name} is "
+                        f"{saved.get(name, 'missing')} in it, and {wanted.get(name, 'missing')} in this run"
+                    )
             return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
     def __enter__(self) -> Checkpoints:
@@ -140,6 +149,14 @@ class Checkpoints:
             self._remove_unfinished()
             reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(f"{attempt} {self._directory}: {reason}") from error
+
+
+def _arrays(tree: Any) -> dict[str, str]:
+    """The name of each array in a tree -> its dtype and shape."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
 
 
 class _SealedPath(ocp.path.atomicity.AtomicRenameTemporaryPath):
