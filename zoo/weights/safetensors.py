@@ -7,13 +7,14 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flax import nnx
 
+from zoo.weights.description import check_description, require
 from zoo.weights.numerics import Numerics
+from zoo.whole_file import whole_file
 
 _KEY, _CHECKSUMS = "zoo", "crc32"
 
@@ -55,14 +56,14 @@ def write_tensors(
         description: to keep in the header as JSON, under the key `zoo`.
         **metadata: texts to keep in the header beside it.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
+    description = check_description(json.loads(json.dumps(description)), path)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksums = {name: zlib.crc32(tensor.tobytes()) for name, tensor in contiguous.items()}
-    path = Path(path)
-    unfinished = path.with_name(path.name + ".unfinished")
-    save_file(contiguous, unfinished, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
-    os.replace(unfinished, path)
+    content = save(contiguous, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -70,23 +71,36 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or tensors are not those that were written; all are listed.
+        ValueError: if the file is damaged, its description has another form than `check_description` knows, or tensors
+            are not those that were written; all are listed.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from error
-    description = json.loads(metadata.get(_KEY, "{}"))
+        tensors = load_file(path)
+    except (SafetensorError, AttributeError) as error:  # the latter for types that NumPy lacks, such as float8
+        raise ValueError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from error
+    description, checksums = _read_header(metadata.get(_KEY, "{}"), path)
     changed = [
         name
-        for name, checksum in description.pop(_CHECKSUMS, {}).items()
-        if name in tensors and zlib.crc32(np.ascontiguousarray(tensors[name]).tobytes()) != checksum
+        for name, tensor in tensors.items()
+        if name in checksums and zlib.crc32(np.ascontiguousarray(tensor).tobytes()) != checksums[name]
     ]
     if changed:
         raise ValueError(f"{path} was changed after it was written, by the checksums of {', '.join(sorted(changed))}")
     return tensors, description
+
+
+def _read_header(text: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The description and the checksums in a header."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: the description is no JSON: {error}") from error
+    description = check_description(content, path)
+    checksums = description.pop(_CHECKSUMS, {})
+    require(isinstance(checksums, dict), path, _CHECKSUMS, checksums, "a mapping")
+    return description, checksums
