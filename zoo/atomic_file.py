@@ -1,8 +1,9 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, whoever else writes them at the same time."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,13 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Gives the path of a file to write, which takes the place of `path` at the end, or is removed after an exception.
 
-    Its content is on the disk before it gets its name.
+    It lies beside `path` under a name of its own, so that two writers cannot mix their bytes, and its content is on the
+    disk before it gets its name.
 
     Raises:
         OSError: if it cannot be written; it names the file.
     """
-    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.unfinished")
     try:
         with naming(path):
             yield unfinished

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Iterator, Sequence
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from os import PathLike
@@ -15,6 +16,7 @@ from flax import nnx
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.suggestions import nearest
+from zoo.type_hints import annotated_types, described, has_type
 
 if TYPE_CHECKING:
     from zoo.models._classifier import ImageClassifier
@@ -108,7 +110,8 @@ def create_model(
         weights: to load into it, as `zoo.weights.checkpoint.find_checkpoint` takes them: a file, the directory of a
             run, or a name such as "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2" or
             "timm/mobilenetv4_conv_small.e2400_r224_in1k".
-        strict: whether tensors of the weights that are missing, left over or of another shape are an error.
+        strict: whether tensors of the weights that are missing, left over or of another shape are an error; if not,
+            they are passed over with a warning, but at least half of the model's tensors must fit.
         **options: of the model's constructor, such as `num_classes=10, small_images=True`. Those not given are as
             the weights say, if they come from a run, and else the model's own; but `num_classes` is always that of
             the weights. If it is given and another, the head is newly initialised, with a warning.
@@ -121,28 +124,38 @@ def create_model(
         FileNotFoundError: if there are no weights at that path.
         WeightsUnavailableError: if the weights cannot be fetched, or take PyTorch to read and there is none.
     """
-    entry, known = _find(name), model_options(name)
-    for option in options:
-        if option not in known:
-            raise ValueError(f"{name} has no option {option!r}; {nearest(option, known)}")
+    entry = _find(name)
+    check_options(name, options)
     architecture: Any = entry.architecture  # whose options each class names for itself
     rngs = rngs or nnx.Rngs(0)
     if weights is None:
         return architecture(rngs=rngs, **(entry.options | options))
 
     from zoo.weights.checkpoint import find_checkpoint  # reads files, which most models do not need
-    from zoo.weights.load import load_weights
+    from zoo.weights.load import classes_of, fit_weights
 
     checkpoint = find_checkpoint(weights)
     said = checkpoint.description.get("options", {}) if checkpoint.model == name else {}
-    model = architecture(rngs=rngs, **(entry.options | said | options))
-    load_weights(
-        model,
-        checkpoint,
-        strict=strict,
-        adopt_classes="num_classes" not in options,
-        set_epsilon="norm" not in options,
-    )
+    chosen = entry.options | said | options
+
+    def abstract() -> ImageClassifier:
+        try:
+            return nnx.eval_shape(lambda: architecture(rngs=nnx.Rngs(0), **chosen))
+        except Exception as error:  # of whatever kind comes of options that nobody has thought of
+            if not said:
+                raise
+            raise ValueError(f"{checkpoint.path} is of a {name} with {said}, which cannot be built: {error}") from error
+
+    # What the weights do not fit, and what a damaged description asks for, is found before there are arrays.
+    model = abstract()
+    if "num_classes" not in options:
+        classes = classes_of(model, checkpoint)
+        if classes != model.head.out_features:
+            chosen["num_classes"] = classes
+            model = abstract()
+    fitting = fit_weights(model, checkpoint, strict=strict)
+    model = architecture(rngs=rngs, **chosen)
+    fitting.load(model, set_epsilon="norm" not in options)
     return model
 
 
@@ -181,6 +194,21 @@ def model_options(name: str) -> dict[str, Any]:
     parameters = inspect.signature(entry.architecture.__init__).parameters.values()
     usual = {option.name: option.default for option in parameters if option.name not in ("self", "rngs")}
     return usual | entry.options
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Checks the options of a model before it is built, as far as their types tell.
+
+    Raises:
+        ValueError: for an unknown name or option, with the nearest known ones, or for a value of another type.
+    """
+    known = model_options(name)
+    types = annotated_types(_find(name).architecture.__init__)
+    for option, value in options.items():
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; {nearest(option, known)}")
+        if option in types and not has_type(value, types[option]):
+            raise ValueError(f"{name} takes no {option}={reprlib.repr(value)}; it must be {described(types[option])}")
 
 
 def published_weights() -> Iterator[tuple[str, TorchvisionWeights | TimmWeights]]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 
@@ -10,8 +9,6 @@ import requests
 
 import zoo
 from zoo.preprocessing import Preprocessing
-from zoo.published import TorchvisionWeights
-from zoo.weights import torchvision
 from zoo.weights.checkpoint import find_checkpoint
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import write_tensors
@@ -73,31 +70,3 @@ def test_without_a_network_the_message_says_where_to_put_the_file(no_network, tm
         ValueError, match=r"unknown weights 'torchvision/MobileNetV2_Weights.*nearest: MobileNet_V2_Weig"
     ):
         zoo.create_model("mobilenet_v2", weights="torchvision/MobileNetV2_Weights.IMAGENET1K_V2")
-
-
-def test_what_is_in_the_cache_is_taken_without_a_network(no_network, tmp_path):
-    _, known = torchvision.find("MobileNet_V2_Weights.IMAGENET1K_V2")
-    path = tmp_path / "torch" / "hub" / "checkpoints" / known.file
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"")
-    checkpoint = find_checkpoint("torchvision/MobileNet_V2_Weights.IMAGENET1K_V2")
-    assert checkpoint.path == path
-    assert checkpoint.model == "mobilenet_v2"
-    assert checkpoint.preprocessing == Preprocessing(224, 232)
-
-
-@pytest.mark.parametrize("genuine", [True, False])
-def test_a_fetched_file_is_kept_only_if_its_hash_is_right(monkeypatch, tmp_path, genuine):
-    content = b"weights"
-    digest = hashlib.sha256(content if genuine else b"others").hexdigest()
-    answer = requests.Response()
-    answer.status_code, answer._content = 200, content
-    monkeypatch.setattr(requests, "get", lambda *_arguments, **_options: answer)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    known = TorchvisionWeights("Net_Weights.V1", f"net-{digest[:8]}.pth")
-    if genuine:
-        assert torchvision.fetch(known).read_bytes() == content
-    else:
-        with pytest.raises(ValueError, match="gave a file with SHA-256"):
-            torchvision.fetch(known)
-        assert not list(tmp_path.rglob("*.pth*"))

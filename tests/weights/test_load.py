@@ -7,9 +7,10 @@ from flax import nnx
 
 import zoo
 from zoo.blocks import BatchNorm
+from zoo.weights.checkpoint import find_checkpoint
 from zoo.weights.export import export_weights
-from zoo.weights.load import load_weights
-from zoo.weights.safetensors import read_tensors, save_weights, write_tensors
+from zoo.weights.load import fit_weights, load_weights
+from zoo.weights.safetensors import read_tensors, save_weights, variables, write_tensors
 
 SMALL = {"width": 0.35, "num_classes": 10, "small_images": True}
 
@@ -92,23 +93,60 @@ def test_a_truncated_file_is_refused(exported, tmp_path):
         zoo.create_model("mobilenet_v2", weights=tmp_path / "absent.safetensors")
 
 
-def test_what_does_not_fit_is_passed_over_if_asked(exported, tmp_path):
-    path = change(exported, tmp_path, lambda tensors: tensors.pop("features.0.0.weight"))
-    model = zoo.create_model("mobilenet_v2", weights=path, strict=False, **SMALL)
+def test_what_does_not_fit_is_passed_over_if_asked_with_a_line(exported, tmp_path):
+    def spoil(tensors):
+        tensors["features.0.0.weight"] = tensors["features.0.0.weight"][:8]
+        for number in range(5):
+            tensors[f"extra.{number}"] = np.zeros(1, np.float32)
+
+    path = change(exported, tmp_path, spoil)
+    with pytest.warns(UserWarning, match="fits 261") as warned:
+        model = zoo.create_model("mobilenet_v2", weights=path, strict=False, **SMALL)
+    assert [str(one.message) for one in warned] == [
+        f"{path} fits 261 of the model's 262 tensors: 1 stays as it was (stem.conv.kernel), and of the file "
+        "5 have no place in the model (extra.0, extra.1, extra.2, ...)"
+    ]
     saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
     assert (model.stem.conv.kernel[...] != saved.stem.conv.kernel[...]).any()
     np.testing.assert_array_equal(model.last.conv.kernel[...], saved.last.conv.kernel[...])
 
 
-def test_a_few_tensors_are_enough_if_asked(exported, tmp_path):
+def test_weights_of_another_net_are_refused_even_if_what_fits_is_asked_for(exported, tmp_path):
     def keep_the_head(tensors):
         for name in [name for name in tensors if not name.startswith("classifier.")]:
             del tensors[name]
 
     path = change(exported, tmp_path, keep_the_head)
-    model = zoo.create_model("mobilenet_v2", weights=path, strict=False, **SMALL)
-    saved = zoo.create_model("mobilenet_v2", rngs=nnx.Rngs(7), **SMALL)
-    np.testing.assert_array_equal(model.head.kernel[...], saved.head.kernel[...])
+    with pytest.raises(ValueError, match=r"of the 262 tensors that MobileNetV2 has in .* it has 2$"):
+        zoo.create_model("mobilenet_v2", weights=path, strict=False, **SMALL)
+    with pytest.raises(ValueError, match=r"6 of the 262 tensors of MobileNetV2 fit, and less than half is too few"):
+        zoo.create_model("mobilenet_v2", weights=exported, strict=False, **SMALL | {"width": 1.0})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_their_names(exported, tmp_path, value):
+    def spoil(tensors):
+        tensors["features.18.0.weight"][3, 2] = value
+        tensors["features.18.1.running_var"][-1] = value
+
+    path = change(exported, tmp_path, spoil)
+    with pytest.raises(ValueError, match=r"holds NaN or infinity in last\.conv\.kernel, last\.norm\.var$"):
+        zoo.create_model("mobilenet_v2", weights=path, **SMALL)
+
+
+def test_nothing_is_allocated_before_the_shapes_are_known_to_fit(exported):
+    """A net of that width would take 149 TiB."""
+    with pytest.raises(ValueError, match=r"features\.0\.0\.weight .* the model's has \(3200000, 3, 3, 3\)"):
+        zoo.create_model("mobilenet_v2", weights=exported, width=1e5)
+
+
+def test_a_context_module_stays_new_where_the_classes_are_others(tmp_path):
+    saved = nnx.eval_shape(lambda: zoo.create_model("dilatednet", num_classes=4, small_images=True))
+    tensors = {name: np.zeros(variable.shape, np.float32) for name, variable in variables(saved).items()}
+    write_tensors(tmp_path / "w.safetensors", tensors, {})
+    model = nnx.eval_shape(lambda: zoo.create_model("dilatednet", num_classes=6, small_images=True))
+    fitting = fit_weights(model, find_checkpoint(tmp_path / "w.safetensors"), strict=True)
+    assert {name.split(".")[0] for name in variables(model).keys() - fitting.tensors} == {"head", "context"}
 
 
 def test_another_number_of_classes_keeps_the_body_and_says_so(exported):

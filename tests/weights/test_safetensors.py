@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import stat
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -31,6 +34,14 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
     for number in range(5):
         save_weights(block(), tmp_path / str(number), {"a": 1, "b": {"c": 2}})
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such permissions")
+def test_a_file_has_the_permissions_of_its_neighbours(tmp_path):
+    (tmp_path / "neighbour").write_bytes(b"")
+    save_weights(block(), tmp_path / "w.safetensors")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert len(modes) == 1
 
 
 def test_create_model_loads_weights(tmp_path):

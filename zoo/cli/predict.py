@@ -50,7 +50,7 @@ def predict(images: Annotated[tuple[Path, ...], tyro.conf.Positional], weights: 
     classified = 0
     for paths, batch in _batches(images, preprocessing):
         shares = np.asarray(classify(net, batch))
-        class_names = checkpoint.description.get("class_names") or _class_names(shares.shape[1])
+        class_names = checkpoint.class_names(shares.shape[1]) or _class_names(shares.shape[1])
         for path, row in zip(paths, shares, strict=True):
             print(path)
             for number in np.argsort(-row)[:_TOP]:

@@ -45,3 +45,7 @@ class AuxiliaryClassifier(ImageClassifier):
         super().reset_head(num_classes, rngs=rngs)
         for head in self.auxiliary_heads:
             head.reset(num_classes, rngs=rngs)
+
+    def layers_of_classes(self) -> tuple[str, ...]:
+        """Where the layers are whose shapes depend on the number of classes, which `reset_head` makes anew."""
+        return "head", *(f"auxiliary_heads.{number}.classify" for number in range(len(self.auxiliary_heads)))

@@ -103,6 +103,10 @@ class ImageClassifier(nnx.Module):
             rngs=rngs or nnx.Rngs(0),
         )
 
+    def layers_of_classes(self) -> tuple[str, ...]:
+        """Where the layers are whose shapes depend on the number of classes, which `reset_head` makes anew."""
+        return ("head",)
+
     def torch_names(self) -> dict[str, NameMap]:
         """The names that public PyTorch implementations give to the layers of this model.
 

@@ -14,23 +14,25 @@ from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._pooling import max_pool
+from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
 from zoo.registry import ModelInfo, register
 
 
 class _Row(NamedTuple):
-    hidden_channels: int
+    channels: int
     blocks: int
     stride: int
     dilation: int
+    projects: bool = False  # whether the shortcut is a convolution even where the shape stays
 
 
 _ROWS = (  # figure 2 D: ResNet-50 as far as stride 16, then twice a block B and two blocks A
-    _Row(64, 3, 1, 1),
-    _Row(128, 4, 2, 1),
-    _Row(256, 6, 2, 1),
-    _Row(256, 3, 1, 2),
-    _Row(256, 3, 1, 2),
+    _Row(256, 3, 1, 1),
+    _Row(512, 4, 2, 1),
+    _Row(1024, 6, 2, 1),
+    _Row(1024, 3, 1, 2),
+    _Row(1024, 3, 1, 2),
 )
 _PAPER = "arXiv:1804.06215"
 
@@ -79,26 +81,23 @@ class DetNet(ImageClassifier):
         stem = ConvNormAct(in_channels, channels, kernel_size, stride=plan.next(first_stride)[0], **shared)
         self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
-        stages, strides = [], []
-        for row in _ROWS:
-            out_channels = 4 * row.hidden_channels
-            stride, dilation = plan.next(row.stride)
-            stage = []
-            for number in range(row.blocks):
-                stage.append(
-                    Bottleneck(
-                        channels,
-                        out_channels,
-                        row.hidden_channels,
-                        stride=stride,
-                        dilation=dilation * row.dilation,
-                        project_shortcut=number == 0,
-                        **shared,
-                    )
-                )
-                channels, stride, dilation = out_channels, 1, plan.dilation
-            stages.append(stage)
-            strides.append(plan.stride)
+        def block(row: _Row, in_channels: int, out_channels: int, *, stride: int, dilation: int) -> Bottleneck:
+            return Bottleneck(
+                in_channels,
+                out_channels,
+                out_channels // 4,
+                stride=stride,
+                dilation=dilation * row.dilation,
+                project_shortcut=row.projects,
+                **shared,
+            )
+
+        stages, strides, channels = build_stages(
+            [(row._replace(blocks=1, projects=True), row._replace(blocks=row.blocks - 1, stride=1)) for row in _ROWS],
+            channels,
+            plan,
+            block,
+        )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

@@ -12,6 +12,8 @@ from flax.typing import Dtype
 from zoo.blocks import BasicBlock, BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
+from zoo.models._stages import build_stages
+from zoo.models._strides import StridePlan
 from zoo.registry import ModelInfo, register
 
 
@@ -68,19 +70,15 @@ class DilatedResNet(ImageClassifier):
         if width <= 0:
             raise ValueError(f"width={width} must be positive")
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        channels, total_stride = round(_ROWS[0].channels * width), 1
+        channels = round(_ROWS[0].channels * width)
         self.stem = ConvNormAct(in_channels, channels, 3, **shared)
-        stages, strides = [], []
-        for row in _ROWS:
-            stage = []
-            for number in range(row.blocks):
-                stride = row.stride if number == 0 else 1
-                out_channels = round(row.channels * width)
-                stage.append(BasicBlock(channels, out_channels, stride=stride, dilation=row.dilation, **shared))
-                channels = out_channels
-            total_stride *= row.stride
-            stages.append(stage)
-            strides.append(total_stride)
+
+        def block(row: _Row, in_channels: int, out_channels: int, *, stride: int, dilation: int) -> BasicBlock:
+            return BasicBlock(in_channels, out_channels, stride=stride, dilation=dilation * row.dilation, **shared)
+
+        stages, strides, channels = build_stages(
+            [[row] for row in _ROWS], channels, StridePlan(None), block, scale=lambda channels: round(channels * width)
+        )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

@@ -94,6 +94,9 @@ class DilatedNet(ImageClassifier):
             else ContextModule(num_classes, form=self._context_form, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         )
 
+    def layers_of_classes(self) -> tuple[str, ...]:
+        return "head", "context"
+
     def dense_logits(self, x: jax.Array) -> jax.Array:
         """The map of scores: (N, H, W, in_channels) -> (N, H / 8, W / 8, num_classes), float32."""
         *_, x = self.features(x).values()

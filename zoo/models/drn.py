@@ -15,6 +15,8 @@ from zoo.blocks import BasicBlock, BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
+from zoo.models._stages import build_stages
+from zoo.models._strides import StridePlan
 from zoo.models.resnet import RESIDUAL_NAMES, ResNet
 from zoo.registry import ModelInfo, register
 
@@ -23,6 +25,7 @@ class _Row(NamedTuple):
     channels: int
     stride: int
     dilation: int
+    blocks: int = 1
 
 
 _ROWS = (  # stages 3 to 6 (figure 5); bottlenecks give four times these channels
@@ -88,23 +91,24 @@ class DRN(ImageClassifier):
         narrow: Callable[..., nnx.Module] = conv if form == "D" else partial(BasicBlock, **shared)
         self.stem = conv(in_channels, 16, 7)
         stages: list[list[nnx.Module]] = [[narrow(16, 16)], [narrow(16, 32, stride=2)]]
-        channels = 32
-        for row, depth in zip(_ROWS, depths, strict=True):
-            stride, dilation = row.stride, min(row.dilation, 2) if small_images else row.dilation
-            stage: list[nnx.Module] = []
-            for _ in range(depth):
-                if bottleneck:
-                    out_channels = 4 * row.channels
-                    stage.append(
-                        Bottleneck(channels, out_channels, row.channels, stride=stride, dilation=dilation, **shared)
-                    )
-                else:
-                    out_channels = row.channels
-                    stage.append(BasicBlock(channels, out_channels, stride=stride, dilation=dilation, **shared))
-                channels, stride = out_channels, 1
-            stages.append(stage)
+
+        def block(row: _Row, in_channels: int, out_channels: int, *, stride: int, dilation: int) -> nnx.Module:
+            dilation *= min(row.dilation, 2) if small_images else row.dilation
+            options: dict[str, Any] = {"stride": stride, "dilation": dilation} | shared
+            if bottleneck:
+                return Bottleneck(in_channels, out_channels, row.channels, **options)
+            return BasicBlock(in_channels, out_channels, **options)
+
+        residual, _, channels = build_stages(
+            [[row._replace(blocks=depth)] for row, depth in zip(_ROWS, depths, strict=True)],
+            32,
+            StridePlan(None),
+            block,
+            scale=lambda channels: 4 * channels if bottleneck else channels,
+        )
+        stages += residual
         for dilation in (2, 1):
-            stage = []
+            stage: list[nnx.Module] = []
             for _ in range(1 if form == "D" else 2):
                 stage.append(conv(channels, _LAST_CHANNELS, 3, dilation=dilation))
                 channels = _LAST_CHANNELS

@@ -14,9 +14,9 @@ from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual, SqueezeExcite
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, timm_inverted_residuals, torchvision_inverted_residual
+from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
-from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
@@ -98,8 +98,14 @@ class EfficientNet(ImageClassifier):
                 **shared,
             )
 
-        stages, strides, channels = inverted_residual_stages(
-            _ROWS, channels, plan, block, width=width, drop_path=drop_path, small_images=small_images
+        stages, strides, channels = build_stages(
+            split_where_striding(_ROWS),
+            channels,
+            plan,
+            block,
+            scale=partial(scale_channels, width=width),
+            drop_path=drop_path,
+            small_images=small_images,
         )
         self._init_stages(stages, strides)
         num_features = scale_channels(_LAST_CHANNELS, width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from zoo.blocks import BatchNorm, ConvNormAct, DepthwiseSeparableConv
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
+from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
 from zoo.published import TimmWeights
@@ -77,16 +79,17 @@ class MobileNetV1(ImageClassifier):
         channels = scale_channels(_STEM_CHANNELS, width)
         self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
-        stages, strides = [], []
-        for number, row in enumerate(_ROWS):
-            out_channels = scale_channels(row.channels, width)
-            stride, dilation = plan.next(1 if small_images and number == 1 else row.stride)
-            stage = []
-            for _ in range(row.blocks):
-                stage.append(DepthwiseSeparableConv(channels, out_channels, stride=stride, dilation=dilation, **shared))
-                channels, stride, dilation = out_channels, 1, plan.dilation
-            stages.append(stage)
-            strides.append(plan.stride)
+        def block(_: _Row, in_channels: int, out_channels: int, **options: Any) -> DepthwiseSeparableConv:
+            return DepthwiseSeparableConv(in_channels, out_channels, **options, **shared)
+
+        stages, strides, channels = build_stages(
+            split_where_striding(_ROWS),
+            channels,
+            plan,
+            block,
+            scale=partial(scale_channels, width=width),
+            small_images=small_images,
+        )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

@@ -15,9 +15,9 @@ from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, present, timm_inverted_residuals
+from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
-from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
@@ -90,8 +90,14 @@ class MobileNetV2(ImageClassifier):
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> InvertedResidual:
             return InvertedResidual(in_channels, out_channels, expansion_ratio=row.expansion_ratio, **options, **shared)
 
-        stages, strides, channels = inverted_residual_stages(
-            _ROWS, channels, plan, block, width=width, drop_path=drop_path, small_images=small_images
+        stages, strides, channels = build_stages(
+            split_where_striding(_ROWS),
+            channels,
+            plan,
+            block,
+            scale=partial(scale_channels, width=width),
+            drop_path=drop_path,
+            small_images=small_images,
         )
         self._init_stages(stages, strides)
 

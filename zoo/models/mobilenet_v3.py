@@ -15,9 +15,9 @@ from zoo.blocks import BatchNorm, ConvNormAct, InvertedResidual, SqueezeExcite
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, timm_inverted_residuals, torchvision_inverted_residual
+from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
-from zoo.models.inverted_residuals import inverted_residual_stages
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
@@ -132,12 +132,12 @@ class MobileNetV3(ImageClassifier):
                 **shared,
             )
 
-        stages, strides, channels = inverted_residual_stages(
-            _LARGE if size == "large" else _SMALL,
+        stages, strides, channels = build_stages(
+            split_where_striding(_LARGE if size == "large" else _SMALL),
             channels,
             plan,
             block,
-            width=width,
+            scale=partial(scale_channels, width=width),
             drop_path=drop_path,
             small_images=small_images,
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from flax.typing import Dtype
 
@@ -15,6 +15,7 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.universal_inverted_bottleneck import FusedInvertedBottleneck, UniversalInvertedBottleneck
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
+from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
 from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
@@ -27,12 +28,14 @@ class _Conv(NamedTuple):
     kernel_size: int
     channels: int
     stride: int = 1
+    blocks: int = 1
 
 
 class _Fused(NamedTuple):
     hidden_channels: int
     channels: int
     stride: int = 1
+    blocks: int = 1
 
 
 class _Universal(NamedTuple):
@@ -41,6 +44,7 @@ class _Universal(NamedTuple):
     hidden_channels: int
     channels: int
     stride: int = 1
+    blocks: int = 1
 
 
 _Row = _Conv | _Fused | _Universal
@@ -50,13 +54,13 @@ _STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of it
     "small": (
         (_Conv(3, 32, 2), _Conv(1, 32)),
         (_Conv(3, 96, 2), _Conv(1, 64)),
-        (_Universal(5, 5, 192, 96, 2), *[_Universal(None, 3, 192, 96)] * 4, _Universal(3, None, 384, 96)),
+        (_Universal(5, 5, 192, 96, 2), _Universal(None, 3, 192, 96, blocks=4), _Universal(3, None, 384, 96)),
         (
             _Universal(3, 3, 576, 128, 2),
             _Universal(5, 5, 512, 128),
             _Universal(None, 5, 512, 128),
             _Universal(None, 5, 384, 128),
-            *[_Universal(None, 3, 512, 128)] * 2,
+            _Universal(None, 3, 512, 128, blocks=2),
         ),
     ),
     "medium": (
@@ -64,7 +68,7 @@ _STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of it
         (_Universal(3, 5, 192, 80, 2), _Universal(3, 3, 160, 80)),
         (
             _Universal(3, 5, 480, 160, 2),
-            *[_Universal(3, 3, 640, 160)] * 2,
+            _Universal(3, 3, 640, 160, blocks=2),
             _Universal(3, 5, 640, 160),
             _Universal(3, 3, 640, 160),
             _Universal(3, None, 640, 160),
@@ -74,12 +78,12 @@ _STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of it
         (
             _Universal(5, 5, 960, 256, 2),
             _Universal(5, 5, 1024, 256),
-            *[_Universal(3, 5, 1024, 256)] * 2,
+            _Universal(3, 5, 1024, 256, blocks=2),
             _Universal(None, None, 1024, 256),
             _Universal(3, None, 1024, 256),
             _Universal(3, 5, 512, 256),
             _Universal(5, 5, 1024, 256),
-            *[_Universal(None, None, 1024, 256)] * 2,
+            _Universal(None, None, 1024, 256, blocks=2),
             _Universal(5, None, 512, 256),
         ),
     ),
@@ -88,20 +92,20 @@ _STAGES: dict[str, tuple[tuple[_Row, ...], ...]] = {  # the paper's tables of it
         (_Universal(3, 5, 192, 96, 2), _Universal(3, 3, 384, 96)),
         (
             _Universal(3, 5, 384, 192, 2),
-            *[_Universal(3, 3, 768, 192)] * 3,
+            _Universal(3, 3, 768, 192, blocks=3),
             _Universal(3, 5, 768, 192),
-            *[_Universal(5, 3, 768, 192)] * 5,
+            _Universal(5, 3, 768, 192, blocks=5),
             _Universal(3, None, 768, 192),
         ),
         (
             _Universal(5, 5, 768, 512, 2),
-            *[_Universal(5, 5, 2048, 512)] * 3,
+            _Universal(5, 5, 2048, 512, blocks=3),
             _Universal(5, None, 2048, 512),
             _Universal(5, 3, 2048, 512),
-            *[_Universal(5, None, 2048, 512)] * 2,
+            _Universal(5, None, 2048, 512, blocks=2),
             _Universal(5, 3, 2048, 512),
             _Universal(5, 5, 2048, 512),
-            *[_Universal(5, None, 2048, 512)] * 3,
+            _Universal(5, None, 2048, 512, blocks=3),
         ),
     ),
 }
@@ -161,16 +165,14 @@ class MobileNetV4(ImageClassifier):
         first_stride, _ = plan.next(1 if small_images else 2)
         self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
-        drop_rates = iter(np.linspace(0, drop_path, sum(map(len, _STAGES[size]))).tolist())
-        stages, strides = [], []
-        for number, rows in enumerate(_STAGES[size]):
-            stage = []
-            for row in rows:
-                stride, dilation = plan.next(1 if small_images and number == 0 else row.stride)
-                stage.append(_block(row, channels, stride, dilation, next(drop_rates), shared))
-                channels = row.channels
-            stages.append(stage)
-            strides.append(plan.stride)
+        stages, strides, channels = build_stages(
+            _STAGES[size],
+            channels,
+            plan,
+            partial(_block, shared=shared),
+            drop_path=drop_path,
+            small_images=small_images,
+        )
         self._init_stages(stages, strides)
 
         self.last = ConvNormAct(channels, _LAST_CHANNELS, 1, **shared)
@@ -202,24 +204,30 @@ class MobileNetV4(ImageClassifier):
 
 
 def _block(
-    row: _Row, in_channels: int, stride: int, dilation: int, drop_path: float, shared: dict[str, Any]
+    row: _Row,
+    in_channels: int,
+    out_channels: int,
+    *,
+    stride: int,
+    dilation: int,
+    drop_path: float,
+    shared: dict[str, Any],
 ) -> nnx.Module:
-    options = {"dilation": dilation} | shared
+    options = {"stride": stride, "dilation": dilation} | shared
     match row:
-        case _Conv(kernel_size, channels):  # changes the shape, so that there is no shortcut to drop a path beside
-            return ConvNormAct(in_channels, channels, kernel_size, stride=stride, **options)
-        case _Fused(hidden, channels):
+        case _Conv():  # changes the shape, so that there is no shortcut to drop a path beside
+            return ConvNormAct(in_channels, out_channels, row.kernel_size, **options)
+        case _Fused():
             return FusedInvertedBottleneck(
-                in_channels, channels, hidden, 3, stride=stride, drop_path=drop_path, **options
+                in_channels, out_channels, row.hidden_channels, 3, drop_path=drop_path, **options
             )
-        case _Universal(start, middle, hidden, channels):
+        case _Universal():
             return UniversalInvertedBottleneck(
                 in_channels,
-                channels,
-                hidden,
-                stride=stride,
-                start_kernel_size=start,
-                middle_kernel_size=middle,
+                out_channels,
+                row.hidden_channels,
+                start_kernel_size=row.start_kernel_size,
+                middle_kernel_size=row.middle_kernel_size,
                 drop_path=drop_path,
                 **options,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
+from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
 from zoo.preprocessing import Preprocessing
@@ -37,6 +38,12 @@ _TIMM_BLOCK = {
     "expand": "conv3.[conv,bn]",
     "shortcut": "downsample.[conv,bn]",
 }
+
+
+class _Row(NamedTuple):
+    channels: int
+    blocks: int
+    stride: int = 2
 
 
 def quantized_widths(depth: int, initial_width: int, slope: float, step: float) -> dict[int, int]:
@@ -119,28 +126,25 @@ class RegNet(ImageClassifier):
         first_stride, _ = plan.next(1 if small_images else 2)
         self.stem = ConvNormAct(in_channels, channels, 3, stride=first_stride, **shared)
 
-        drop_rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
-        stages, strides = [], []
-        for number, (depth, width) in enumerate(zip(depths, widths, strict=True)):
-            stride, dilation = plan.next(1 if small_images and number == 0 else 2)
-            stage = []
-            for _ in range(depth):
-                stage.append(
-                    Bottleneck(
-                        channels,
-                        width,
-                        width,
-                        stride=stride,
-                        dilation=dilation,
-                        groups=width // group_width,
-                        squeeze_channels=None if squeeze_ratio is None else round(squeeze_ratio * channels),
-                        drop_path=next(drop_rates),
-                        **shared,
-                    )
-                )
-                channels, stride, dilation = width, 1, plan.dilation
-            stages.append(stage)
-            strides.append(plan.stride)
+        def block(_: _Row, in_channels: int, out_channels: int, **options: Any) -> Bottleneck:
+            return Bottleneck(
+                in_channels,
+                out_channels,
+                out_channels,
+                groups=out_channels // group_width,
+                squeeze_channels=None if squeeze_ratio is None else round(squeeze_ratio * in_channels),
+                **options,
+                **shared,
+            )
+
+        stages, strides, channels = build_stages(
+            [[_Row(width, depth)] for width, depth in zip(widths, depths, strict=True)],
+            channels,
+            plan,
+            block,
+            drop_path=drop_path,
+            small_images=small_images,
+        )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

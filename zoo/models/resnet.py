@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from flax.typing import Dtype
 
@@ -16,6 +15,7 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models._pooling import max_pool
+from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
@@ -31,6 +31,13 @@ RESIDUAL_NAMES = {  # the layers of a basic block and of a bottleneck in torchvi
     "expand": "[conv3,bn3]",
     "shortcut": "downsample.[0,1]",
 }
+
+
+class _Row(NamedTuple):
+    channels: int
+    blocks: int
+    stride: int
+    hidden_channels: int  # of bottlenecks
 
 
 class ResNet(ImageClassifier):
@@ -89,27 +96,23 @@ class ResNet(ImageClassifier):
             stem = ConvNormAct(in_channels, channels, 7, stride=plan.next(2)[0], **shared)
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
-        drop_rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
-        stages, strides = [], []
-        for number, depth in enumerate(depths):
-            base = round(64 * 2**number * width)
-            out_channels = 4 * base if bottleneck else base
-            stride, dilation = plan.next(1 if number == 0 else 2)
-            stage: list[nnx.Module] = []
-            for _ in range(depth):
-                options: dict[str, Any] = {"dilation": dilation, "drop_path": next(drop_rates)} | shared
-                if bottleneck:
-                    hidden = cardinality * round(group_width * 2**number * width)
-                    stage.append(
-                        Bottleneck(channels, out_channels, hidden, stride=stride, groups=cardinality, **options)
-                    )
-                else:
-                    stage.append(
-                        BasicBlock(channels, out_channels, stride=stride, second_dilation=plan.dilation, **options)
-                    )
-                channels, stride, dilation = out_channels, 1, plan.dilation
-            stages.append(stage)
-            strides.append(plan.stride)
+        rows = [
+            _Row(
+                (4 if bottleneck else 1) * round(64 * 2**number * width),
+                depth,
+                stride=1 if number == 0 else 2,
+                hidden_channels=cardinality * round(group_width * 2**number * width),
+            )
+            for number, depth in enumerate(depths)
+        ]
+
+        def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> nnx.Module:
+            options |= shared
+            if bottleneck:
+                return Bottleneck(in_channels, out_channels, row.hidden_channels, groups=cardinality, **options)
+            return BasicBlock(in_channels, out_channels, second_dilation=plan.dilation, **options)
+
+        stages, strides, channels = build_stages(split_where_striding(rows), channels, plan, block, drop_path=drop_path)
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

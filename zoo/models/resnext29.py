@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from flax.typing import Dtype
 
@@ -14,11 +13,21 @@ from zoo.blocks import BatchNorm, Bottleneck, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
+from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1611.05431"
-_STAGES, _BLOCKS = 3, 3
+
+
+class _Row(NamedTuple):
+    channels: int
+    blocks: int
+    stride: int
+    width: int  # of a group, over that in the first stage
+
+
+_ROWS = (_Row(256, 3, 1, 1), _Row(512, 3, 2, 2), _Row(1024, 3, 2, 4))
 
 _BOTTLENECK_NAMES = {
     "reduce": "[conv_reduce,bn_reduce]",
@@ -69,28 +78,14 @@ class ResNeXt29(ImageClassifier):
         plan = StridePlan(output_stride)
         channels = 64
         self.stem = ConvNormAct(in_channels, channels, 3, **shared)
-        drop_rates = iter(np.linspace(0, drop_path, _STAGES * _BLOCKS).tolist())
-        stages, strides = [], []
-        for number in range(_STAGES):
-            out_channels, hidden = 256 * 2**number, cardinality * group_width * 2**number
-            stride, dilation = plan.next(1 if number == 0 else 2)
-            stage = []
-            for _ in range(_BLOCKS):
-                stage.append(
-                    Bottleneck(
-                        channels,
-                        out_channels,
-                        hidden,
-                        stride=stride,
-                        dilation=dilation,
-                        groups=cardinality,
-                        drop_path=next(drop_rates),
-                        **shared,
-                    )
-                )
-                channels, stride, dilation = out_channels, 1, plan.dilation
-            stages.append(stage)
-            strides.append(plan.stride)
+
+        def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> Bottleneck:
+            hidden = cardinality * group_width * row.width
+            return Bottleneck(in_channels, out_channels, hidden, groups=cardinality, **options, **shared)
+
+        stages, strides, channels = build_stages(
+            split_where_striding(_ROWS), channels, plan, block, drop_path=drop_path
+        )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,21 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.shuffle import ShuffleUnitV1
 from zoo.models._classifier import ImageClassifier
 from zoo.models._pooling import max_pool
+from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1707.01083"
-_DEPTHS = (4, 8, 4)
+
+
+class _Row(NamedTuple):
+    channels: int  # over those of the first stage
+    blocks: int
+    stride: int = 2
+
+
+_ROWS = (_Row(1, 4), _Row(2, 8), _Row(4, 4))
 _CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # table 1 of the paper: groups -> channels of the first stage
 # Width -> channels of the stem. The paper says only that widths are scaled; this is what the authors' code has, and for
 # 0.25, which it has not, what the paper's 13 million multiply-accumulates allow.
@@ -71,28 +80,26 @@ class ShuffleNetV1(ImageClassifier):
             raise ValueError(f"groups={groups} is not one of the paper's: {', '.join(map(str, _CHANNELS))}")
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
-        block: Callable[..., ShuffleUnitV1] = partial(ShuffleUnitV1, groups=groups, **shared)
         plan = StridePlan(output_stride)
         # Multiples for which the groups divide what the first unit adds, and a quarter of every stage's channels.
-        channels = scale_channels(_STEM_CHANNELS[width], 1.0, divisor=groups)
+        stem_channels = scale_channels(_STEM_CHANNELS[width], 1.0, divisor=groups)
         stage_channels = scale_channels(_CHANNELS[groups], width, divisor=4 * groups)
         if small_images:
-            self.stem = unit(in_channels, channels, 3)
+            self.stem = unit(in_channels, stem_channels, 3)
         else:
-            stem = unit(in_channels, channels, 3, stride=plan.next(2)[0])
+            stem = unit(in_channels, stem_channels, 3, stride=plan.next(2)[0])
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
-        stages, strides = [], []
-        for number, depth in enumerate(_DEPTHS):
-            out_channels = stage_channels * 2**number
-            stride, dilation = plan.next(2)
+        def block(_: _Row, in_channels: int, out_channels: int, **options: Any) -> ShuffleUnitV1:
             # The stem's channels are too few to split into groups (section 3.2).
-            first_groups = 1 if number == 0 else groups
-            stage = [block(channels, out_channels, stride=stride, first_groups=first_groups, dilation=dilation)]
-            stage += [block(out_channels, out_channels, dilation=plan.dilation) for _ in range(depth - 1)]
-            stages.append(stage)
-            strides.append(plan.stride)
-            channels = out_channels
+            first_groups = 1 if in_channels == stem_channels else groups
+            return ShuffleUnitV1(
+                in_channels, out_channels, groups=groups, first_groups=first_groups, **options, **shared
+            )
+
+        stages, strides, channels = build_stages(
+            [[row] for row in _ROWS], stem_channels, plan, block, scale=lambda channels: channels * stage_channels
+        )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models._pooling import max_pool
+from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
 from zoo.preprocessing import Preprocessing
 from zoo.published import TorchvisionWeights
@@ -38,6 +39,12 @@ _UNIT_NAMES = {
     "branch.layers.1": "branch2.[3,4]",
     "branch.layers.2": "branch2.[5,6]",
 }
+
+
+class _Row(NamedTuple):
+    channels: int
+    blocks: int
+    stride: int = 2
 
 
 class ShuffleNetV2(ImageClassifier):
@@ -80,7 +87,6 @@ class ShuffleNetV2(ImageClassifier):
         *stage_channels, num_features = _CHANNELS[width]
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
-        block: Callable[..., ShuffleUnitV2] = partial(ShuffleUnitV2, **shared)
         plan = StridePlan(output_stride)
         if small_images:
             self.stem = unit(in_channels, _STEM_CHANNELS, 3)
@@ -88,15 +94,11 @@ class ShuffleNetV2(ImageClassifier):
             stem = unit(in_channels, _STEM_CHANNELS, 3, stride=plan.next(2)[0])
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
 
-        channels = _STEM_CHANNELS
-        stages, strides = [], []
-        for out_channels, depth in zip(stage_channels, _DEPTHS, strict=True):
-            stride, dilation = plan.next(2)
-            stage = [block(channels, out_channels, stride=stride, dilation=dilation)]
-            stage += [block(out_channels, out_channels, dilation=plan.dilation) for _ in range(depth - 1)]
-            stages.append(stage)
-            strides.append(plan.stride)
-            channels = out_channels
+        def block(_: _Row, in_channels: int, out_channels: int, **options: Any) -> ShuffleUnitV2:
+            return ShuffleUnitV2(in_channels, out_channels, **options, **shared)
+
+        rows = [_Row(channels, depth) for channels, depth in zip(stage_channels, _DEPTHS, strict=True)]
+        stages, strides, channels = build_stages([[row] for row in rows], _STEM_CHANNELS, plan, block)
         self._init_stages(stages, strides)
         self.last = unit(channels, num_features, 1)
         self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)

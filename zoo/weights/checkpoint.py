@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +79,21 @@ class Checkpoint:
         size = said.get("image_size")
         return size and Preprocessing(size, size, mean=tuple(said["mean"]), std=tuple(said["std"]))
 
+    def class_names(self, count: int) -> list[str] | None:
+        """The names of the classes that the net tells apart; None if nothing tells.
+
+        A run may train a net for more classes than its data has; those without a name are numbered.
+
+        Raises:
+            ValueError: if there are more names than `count`.
+        """
+        names = self.description.get("class_names")
+        if names is None:
+            return None
+        if len(names) > count:
+            raise ValueError(f"{self.path}: there are {len(names)} class_names for {count} classes")
+        return names + [f"class {number}" for number in range(len(names), count)]
+
 
 def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     """Finds or fetches weights.
@@ -107,5 +121,5 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
         raise FileNotFoundError(f"there are no weights at {path}")
     config = path.parent / "config.json"
     if path.name == "model.safetensors" and config.is_file():
-        return Checkpoint(path, *timm.describe(json.loads(config.read_text("utf-8"))))
+        return Checkpoint(path, *timm.describe(config))
     return Checkpoint(path)

@@ -3,91 +3,147 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
+from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
 from zoo.weights.name_map import TorchTensor, name_maps, torch_tensors
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables
 
-_HEAD = re.compile(r"(head|auxiliary_heads\.\d+\.classify)\.(kernel|bias)")
+_SHOWN = 3  # tensors named in a warning
 
 
 def load_weights(
-    model: nnx.Module,
-    weights: str | os.PathLike[str] | Checkpoint,
-    *,
-    strict: bool = True,
-    adopt_classes: bool = False,
-    set_epsilon: bool = True,
+    model: nnx.Module, weights: str | os.PathLike[str] | Checkpoint, *, strict: bool = True, set_epsilon: bool = True
 ) -> None:
     """Reads weights into a model of the same architecture.
 
-    Whose names the tensors have is recognised, and the model takes over the `Numerics` that belong to them.
+    Whose names the tensors have is recognised, and the model takes over the `Numerics` that belong to them. A head for
+    another number of classes stays as it is, with a warning.
 
     Args:
         model: is changed only if the tensors fit.
         weights: as `find_checkpoint` takes them.
-        strict: whether tensors that are missing, left over or of another shape are an error; else they are passed
-            over.
-        adopt_classes: whether the model gets a head for as many classes as the weights are for. Else one for another
-            number stays as it is, with a warning.
+        strict: whether tensors that are missing, left over or of another shape are an error; if not, they are passed
+            over with a warning, but at least half of the model's tensors must fit.
         set_epsilon: whether the batch norms take over the epsilon that belongs to the weights.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or if tensors do not fit; all of them are listed.
+        ValueError: if the file is damaged, if tensors do not fit, or if some that do hold NaN or infinity; all of them
+            are listed.
         WeightsUnavailableError: if the weights cannot be fetched.
     """
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(weights)
-    tensors = checkpoint.tensors
-    expected, names = _recognise(model, checkpoint, strict=strict)
-    if adopt_classes and (classes := _other_classes(expected, checkpoint)):
-        model.reset_head(classes)  # type: ignore[attr-defined]
-        expected, names = _recognise(model, checkpoint, strict=strict)
+    fit_weights(model, checkpoint, strict=strict).load(model, set_epsilon=set_epsilon)
 
+
+@dataclass(frozen=True)
+class FittingWeights:
+    """Tensors that fit a model, in its own layouts.
+
+    Attributes:
+        tensors: name of the model's variable -> its value.
+        numerics: how the net computes with them.
+        warnings: what the user has to know once they are loaded, in a line each.
+    """
+
+    tensors: dict[str, np.ndarray]
+    numerics: Numerics
+    warnings: tuple[str, ...]
+
+    def load(self, model: nnx.Module, *, set_epsilon: bool) -> None:
+        """Puts them into the model that they fit."""
+        targets = variables(model)
+        for name, tensor in self.tensors.items():
+            targets[name][...] = jnp.asarray(tensor)
+        self.numerics.apply(model, set_epsilon=set_epsilon)
+        for line in self.warnings:
+            warnings.warn(line, stacklevel=3)
+
+
+def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> FittingWeights:
+    """Finds the place of every tensor of a checkpoint in a model; changes nothing.
+
+    Args:
+        model: also an abstract one, as `nnx.eval_shape` makes it.
+        checkpoint: to take the tensors from.
+        strict: as in `load_weights`.
+
+    Raises:
+        ValueError: as `load_weights`.
+    """
+    tensors = checkpoint.tensors
     targets = variables(model)
-    fitting, kept, problems = {}, [], []
+    expected, names = _recognise(model, checkpoint)
+    of_classes = _layers_of_classes(model)
+    classes = _numbers_of_classes(expected, checkpoint)
+
+    fitting: dict[str, np.ndarray] = {}
+    kept, problems = [], []
     for ours, there in expected.items():
         if there.name not in tensors:
             problems.append(f"{there.name} is missing")
-        elif tensors[there.name].shape == there.shape:
-            fitting[ours] = there.to_ours(tensors[there.name])
+            continue
+        tensor = tensors[there.name]
+        if tensor.shape == there.shape:
+            fitting[ours] = there.to_ours(tensor).astype(targets[ours].dtype)
+        elif ours.startswith(of_classes) and _differs_by_classes(tensor.shape, there.shape, classes):
+            kept.append(ours)
         else:
-            shape = tensors[there.name].shape
-            if _HEAD.fullmatch(ours) and _but_for_classes(shape, names) == _but_for_classes(there.shape, names):
-                kept.append(ours)
-            else:
-                problems.append(f"{there.name} has shape {shape}, the model's has {there.shape}")
+            problems.append(f"{there.name} has shape {tensor.shape}, the model's has {there.shape}")
     known = {there.name for there in expected.values()}
     unused = names.unused if names else ()
-    problems += [
-        f"{name} has no place in the model"
+    left_over = [
+        name
         for name in tensors
         if name not in known and not name.startswith(unused) and not name.endswith(".num_batches_tracked")
     ]
-    if problems and strict:
+
+    lines = []
+    if strict and (problems or left_over):
+        problems += [f"{name} has no place in the model" for name in left_over]
         raise ValueError(f"{checkpoint.path} does not fit the model:\n  " + "\n  ".join(sorted(problems)))
-
-    for ours, tensor in fitting.items():
-        targets[ours][...] = jnp.asarray(tensor, targets[ours].dtype)
-    numerics = checkpoint.numerics or Numerics(names.epsilon if names else None)
-    numerics.apply(model, set_epsilon=set_epsilon)
-    if kept:
-        warnings.warn(
-            f"{checkpoint.path} is for another number of classes: {', '.join(kept)} stay newly initialised",
-            stacklevel=2,
+    if problems or left_over:
+        new = [ours for ours in expected if ours not in fitting and ours not in kept]
+        if len(fitting) + len(kept) < len(expected) / 2:
+            raise ValueError(
+                f"{checkpoint.path} is of another model: {len(fitting)} of the {len(expected)} tensors of "
+                f"{type(model).__name__} fit, and less than half is too few even with strict=False"
+            )
+        lines.append(
+            f"{checkpoint.path} fits {len(fitting)} of the model's {len(expected)} tensors: "
+            f"{_counted(new, 'stays as it was', 'stay as they were')}, and of the file "
+            f"{_counted(left_over, 'has no place in the model', 'have no place in the model')}"
         )
+    if kept:
+        lines.append(f"{checkpoint.path} is for another number of classes: {', '.join(kept)} stay newly initialised")
+    if broken := [ours for ours, tensor in fitting.items() if not np.isfinite(tensor.astype(np.float32)).all()]:
+        raise ValueError(f"{checkpoint.path} holds NaN or infinity in {', '.join(broken)}")
+    numerics = checkpoint.numerics or Numerics(names.epsilon if names else None)
+    return FittingWeights(fitting, numerics, tuple(lines))
 
 
-def _recognise(
-    model: nnx.Module, checkpoint: Checkpoint, *, strict: bool
-) -> tuple[dict[str, TorchTensor], NameMap | None]:
+def classes_of(model: ImageClassifier, checkpoint: Checkpoint) -> int:
+    """For how many classes the weights are; as many as the model's if they do not tell.
+
+    Raises:
+        ValueError: if they are of another model.
+    """
+    expected, _ = _recognise(model, checkpoint)
+    _, there = _numbers_of_classes(expected, checkpoint)
+    return there
+
+
+def _recognise(model: nnx.Module, checkpoint: Checkpoint) -> tuple[dict[str, TorchTensor], NameMap | None]:
     """Our variables and the tensors of the file that belong to them, by the names that most tensors have."""
     shapes = {name: tuple(variable.shape) for name, variable in variables(model).items()}
     best: tuple[dict[str, TorchTensor], NameMap | None] = (
@@ -100,7 +156,7 @@ def _recognise(
         if _known(candidate, checkpoint) > _known(best[0], checkpoint):
             best = candidate, names
     known = _known(best[0], checkpoint)
-    if known == 0 or (strict and known < len(shapes) / 2):
+    if known < len(shapes) / 2:
         raise ValueError(
             f"{checkpoint.path} is of another model: of the {len(shapes)} tensors that {type(model).__name__} has in "
             f"{' and in '.join(('the zoo', *maps))} it has {known}"
@@ -108,17 +164,35 @@ def _recognise(
     return best
 
 
-def _but_for_classes(shape: tuple[int, ...], names: NameMap | None) -> tuple[int, ...]:
-    """The shape of a head's tensor without the axis of the classes: our last one, PyTorch's first."""
-    return shape[:-1] if names is None else shape[1:]
-
-
 def _known(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> int:
     return sum(there.name in checkpoint.tensors for there in expected.values())
 
 
-def _other_classes(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> int | None:
-    """The number of classes that the weights are for, if it is not the model's."""
+def _layers_of_classes(model: nnx.Module) -> tuple[str, ...]:
+    """How the names of the variables begin whose shapes depend on the number of classes."""
+    return tuple(f"{layer}." for layer in model.layers_of_classes()) if isinstance(model, ImageClassifier) else ()
+
+
+def _numbers_of_classes(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> tuple[int, int]:
+    """The number of classes that the model tells apart, and that for which the weights are; 1 for what is no net."""
     head = expected.get("head.bias")
-    tensor = None if head is None else checkpoint.tensors.get(head.name)
-    return None if head is None or tensor is None or tensor.shape == head.shape else len(tensor)
+    if head is None or len(head.shape) != 1:
+        return 1, 1
+    there = checkpoint.tensors.get(head.name)
+    return head.shape[0], head.shape[0] if there is None or there.ndim != 1 or there.size < 1 else len(there)
+
+
+def _differs_by_classes(shape: tuple[int, ...], ours: tuple[int, ...], classes: tuple[int, int]) -> bool:
+    """Whether a shape is that of the model's tensor but for the number of classes, or a multiple of it."""
+    here, there = classes
+    return len(shape) == len(ours) and all(
+        size == own or (own % here == 0 and size == own // here * there) for size, own in zip(shape, ours, strict=True)
+    )
+
+
+def _counted(names: Collection[str], one: str, several: str) -> str:
+    """How many tensors, and the first of them, as in "2 stay as they were (a, b)"."""
+    if not names:
+        return f"none {one}"
+    shown = ", ".join(list(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{len(names)} {one if len(names) == 1 else several} ({shown})"

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from zoo.atomic_file import replacing
+from zoo.weights.description import check_description, require
 from zoo.weights.numerics import Numerics
 
 _KEY, _CHECKSUMS = "zoo", "crc32"
@@ -61,6 +62,7 @@ def write_tensors(
     """
     from safetensors.numpy import save
 
+    description = check_description(json.loads(json.dumps(description)), path)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksums = {name: zlib.crc32(tensor.tobytes()) for name, tensor in contiguous.items()}
     # Not save_file(), whose errors do not name the file, and whose file nobody else can read.
@@ -74,23 +76,36 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or tensors are not those that were written; all are listed.
+        ValueError: if the file is damaged, its description has another form than `check_description` knows, or tensors
+            are not those that were written; all are listed.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from error
-    description = json.loads(metadata.get(_KEY, "{}"))
+        tensors = load_file(path)
+    except (SafetensorError, AttributeError) as error:  # the latter for types that NumPy lacks, such as float8
+        raise ValueError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from error
+    description, checksums = _read_header(metadata.get(_KEY, "{}"), path)
     changed = [
         name
-        for name, checksum in description.pop(_CHECKSUMS, {}).items()
-        if name in tensors and zlib.crc32(np.ascontiguousarray(tensors[name]).tobytes()) != checksum
+        for name, tensor in tensors.items()
+        if name in checksums and zlib.crc32(np.ascontiguousarray(tensor).tobytes()) != checksums[name]
     ]
     if changed:
         raise ValueError(f"{path} was changed after it was written, by the checksums of {', '.join(sorted(changed))}")
     return tensors, description
+
+
+def _read_header(text: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, int]]:
+    """The description and the checksums in a header."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: the description is no JSON: {error}") from error
+    description = check_description(content, path)
+    checksums = description.pop(_CHECKSUMS, {})
+    require(isinstance(checksums, dict), path, _CHECKSUMS, checksums, "a mapping")
+    return description, checksums

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,16 +29,23 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of any kind: the unpickler does what the damaged bytes say
         first_line, *_ = f"{error}\n".splitlines()
         raise ValueError(f"{path} is no whole file of tensors: {first_line}") from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise ValueError(f"{path} holds no state dict: names and tensors")
-    return {name.removeprefix("module."): _numpy(tensor) for name, tensor in state.items()}
+    return {name.removeprefix("module."): _numpy(tensor, name, path) for name, tensor in state.items()}
 
 
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+def _numpy(tensor: torch.Tensor, name: str, path: Path) -> np.ndarray:
+    try:
+        return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+    except (RuntimeError, TypeError) as error:  # of sparse, quantised and nested tensors, and those without values
+        raise ValueError(f"{path}: {name} is no plain tensor: {error}") from error

@@ -7,9 +7,11 @@ import os
 import re
 from pathlib import Path
 
+from zoo.atomic_file import replacing
 from zoo.published import TorchvisionWeights
 from zoo.registry import published_weights
 from zoo.suggestions import nearest
+from zoo.weights.fetched import is_whole
 from zoo.weights.unavailable import WeightsUnavailableError
 
 _ADDRESS = "https://download.pytorch.org/models/"
@@ -38,31 +40,39 @@ def find(name: str) -> tuple[str, TorchvisionWeights]:
 def fetch(weights: TorchvisionWeights) -> Path:
     """Where the file lies in PyTorch's cache, fetched from torchvision's address if it was not there.
 
+    A file in the cache that is not what its name says is set aside, with a warning, and fetched again.
+
     Raises:
         WeightsUnavailableError: if it cannot be fetched.
         ValueError: if what comes is not what its name says; nothing is kept of it.
     """
-    import requests
-
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     torch_home = Path(os.environ.get("TORCH_HOME") or f"{cache}/torch").expanduser()
     path = torch_home / "hub" / "checkpoints" / weights.file
-    if path.is_file():
-        return path
-    address = _ADDRESS + weights.file
-    try:
-        answer = requests.get(address, timeout=_SECONDS)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise WeightsUnavailableError.from_network(
-            address, error, f"Without a network, put the file at {path}."
-        ) from error
-    digest = hashlib.sha256(answer.content).hexdigest()
     expected = re.findall(r"-([0-9a-f]+)\.pth", weights.file)[-1]
-    if not digest.startswith(expected):
-        raise ValueError(f"{address} gave a file with SHA-256 {digest}, which must begin with {expected}")
+    if path.is_file() and is_whole(path, expected):
+        return path
+    address, way_out = _ADDRESS + weights.file, f"Without a network, put the file at {path}."
+    try:
+        import requests
+    except ImportError as error:
+        raise WeightsUnavailableError.from_missing(error, way_out) from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(answer.content)
-    os.replace(unfinished, path)
+    try:
+        with (
+            requests.get(address, timeout=_SECONDS, stream=True) as answer,
+            replacing(path) as unfinished,
+            unfinished.open("wb") as file,
+        ):
+            answer.raise_for_status()
+            digest = hashlib.sha256()
+            for chunk in answer.iter_content(1 << 20):
+                digest.update(chunk)
+                file.write(chunk)
+            if not digest.hexdigest().startswith(expected):
+                raise ValueError(
+                    f"{address} gave a file with SHA-256 {digest.hexdigest()}, which must begin with {expected}"
+                )
+    except requests.RequestException as error:
+        raise WeightsUnavailableError.from_network(address, error, way_out) from error
     return path

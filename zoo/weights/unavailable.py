@@ -20,3 +20,13 @@ class WeightsUnavailableError(Exception):
         # What is inside a failed connection is long, and says no more than that there is none.
         reason = type(error).__name__ if isinstance(error, requests.ConnectionError) else str(error)
         return cls(f"cannot fetch {address}: {reason}. {way_out}")
+
+    @classmethod
+    def from_missing(cls, error: ImportError, way_out: str) -> WeightsUnavailableError:
+        """Of weights that cannot be fetched because a package is not installed.
+
+        Args:
+            error: of the import.
+            way_out: what the user can do without the package.
+        """
+        return cls(f'fetching weights takes {error.name}: `pip install "conv-zoo[train]"`. {way_out}')
