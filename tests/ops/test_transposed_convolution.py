@@ -5,7 +5,6 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
@@ -50,26 +49,3 @@ def test_it_is_the_adjoint_of_the_convolution():
     forward = ops.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     backward = ops.conv_transpose(y, kernel, (2, 2), "SAME", transpose_kernel=True)
     np.testing.assert_allclose(jnp.vdot(forward, y), jnp.vdot(x, backward), rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("x_shape", "kernel_shape", "options"),
-    [
-        ((1, 5, 2), (3, 2, 2), {"strides": (2,), "padding": "SAME"}),
-        ((1, 2, 5, 5), (3, 3, 2, 2), {"strides": (2, 2), "padding": "SAME",
-                                      "dimension_numbers": ("NCHW", "HWIO", "NCHW")}),
-        ((1, 5, 5, 2), (3, 3, 2, 2), {"strides": (2, 2), "padding": "SAME", "preferred_element_type": "float64"}),
-    ],
-    ids=["1-D", "NCHW", "another result type"],
-)  # fmt: skip
-def test_what_it_does_not_know_goes_to_lax(x_shape, kernel_shape, options):
-    agree(x_shape, kernel_shape, **options)
-
-
-def test_what_lax_refuses_is_refused_alike():
-    errors = []
-    for convolution in (ops.conv_transpose, lax.conv_transpose):
-        with pytest.raises((TypeError, ValueError)) as error:
-            convolution(jnp.zeros((1, 5, 5, 2)), jnp.zeros((3, 3, 3, 2)), (2, 2), "SAME")
-        errors.append((error.type, str(error.value)))
-    assert errors[0] == errors[1]

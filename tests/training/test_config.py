@@ -5,9 +5,11 @@ import inspect
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from zoo.ops import LoweringName
 from zoo.training import config as config_module
 from zoo.training.config import (
     AugmentConfig,
@@ -173,3 +175,8 @@ def test_every_field_is_documented():
                 and isinstance(second.value, ast.Constant)
             }
             assert documented == {f.name for f in fields(getattr(config_module, node.name))}, node.name
+
+
+def test_every_lowering_can_be_forced():
+    names = get_args(get_type_hints(TrainConfig)["lowering"])[0]
+    assert get_args(names) == get_args(LoweringName)

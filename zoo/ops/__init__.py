@@ -5,10 +5,11 @@ from zoo.ops.channel_affine import channel_affine, channel_sums
 from zoo.ops.channel_shuffle import channel_shuffle
 from zoo.ops.convolution import conv_general_dilated, explain
 from zoo.ops.geometry import effective_kernel_size, output_size, symmetric_padding
-from zoo.ops.lowering.select import force_lowering
+from zoo.ops.lowering.select import LoweringName, force_lowering
 from zoo.ops.transposed_convolution import conv_transpose
 
 __all__ = [
+    "LoweringName",
     "accelerate",
     "channel_affine",
     "channel_shuffle",

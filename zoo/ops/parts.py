@@ -22,12 +22,14 @@ def sum_over_parts(term: Callable[..., Sums], *arrays: jax.Array, smallest: int 
 
     Args:
         term: maps parts of the arrays to arrays that can be added up.
-        *arrays: of equal length.
+        *arrays: of equal length, which may be symbolic.
         smallest: least number of examples in a part.
     """
-    examples = len(arrays[0])
+    examples = arrays[0].shape[0]
+    if not isinstance(examples, int) or examples == 0:
+        return term(*arrays)  # one part: a symbolic number of examples is not known to be divisible
     parts = next((parts for parts in (_PARTS, 4, 2) if examples % parts == 0 and examples // parts >= smallest), 1)
-    if parts == 1 or examples == 0:
+    if parts == 1:
         return term(*arrays)
     size = examples // parts
 

@@ -9,6 +9,7 @@ import jax
 from jax import lax
 
 from zoo.ops.convolution import conv_general_dilated
+from zoo.ops.geometry import effective_kernel_size
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -21,7 +22,9 @@ def conv_transpose(
     rhs_dilation: Sequence[int] | None = None,
     dimension_numbers: Any = None,
     transpose_kernel: bool = False,
-    **options: Any,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    use_consistent_padding: bool = False,
 ) -> jax.Array:
     """`jax.lax.conv_transpose`, computed by the fastest known lowering.
 
@@ -38,7 +41,8 @@ def conv_transpose(
         dimension_numbers: as for `lax`.
         transpose_kernel: turn the kernel by 180° and swap its channels, so that the result is the gradient of
             the convolution.
-        **options: the further keyword arguments of `lax.conv_transpose`; any that is set is left to `lax`.
+        precision, preferred_element_type: as for `lax`.
+        use_consistent_padding: as for `lax`, to which the call is left where it is set.
 
     Returns:
         Shape (N, H', W', out channels), with H' = stride·H for "SAME".
@@ -48,7 +52,7 @@ def conv_transpose(
         and dimension_numbers in (None, _NHWC)
         and len(strides) == 2
         and (not isinstance(padding, str) or padding in ("SAME", "VALID"))
-        and not any(options.values())
+        and not use_consistent_padding
     )
     if not is_known:
         return lax.conv_transpose(
@@ -59,15 +63,27 @@ def conv_transpose(
             rhs_dilation=rhs_dilation,
             dimension_numbers=dimension_numbers,
             transpose_kernel=transpose_kernel,
-            **options,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
+            use_consistent_padding=use_consistent_padding,
         )
-    dilation = tuple(rhs_dilation or (1, 1))
+    dilation = (1, 1) if rhs_dilation is None else rhs_dilation
     if isinstance(padding, str):
-        extents = [d * (k - 1) + 1 for d, k in zip(dilation, rhs.shape[:2], strict=True)]
+        extents = [effective_kernel_size(*axis) for axis in zip(rhs.shape[:2], dilation, strict=True)]
         padding = [_padding(extent, stride, padding) for extent, stride in zip(extents, strides, strict=True)]
     if transpose_kernel:
         rhs = rhs[::-1, ::-1].swapaxes(2, 3)
-    return conv_general_dilated(lhs, rhs, (1, 1), padding, strides, dilation, _NHWC)
+    return conv_general_dilated(
+        lhs,
+        rhs,
+        (1, 1),
+        padding,
+        strides,
+        dilation,
+        _NHWC,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
 
 
 def _padding(extent: int, stride: int, padding: str) -> tuple[int, int]:

@@ -200,8 +200,9 @@ class TrainConfig(_Section):
     """Epochs between checkpoints."""
     output: Path | None = None
     """Run directory; None for runs/<name>-<time>."""
-    lowering: Literal["native"] | None = None
-    """Force a lowering on every convolution: `native` for XLA's own; None for the one measured to be fastest."""
+    lowering: Literal["native", "depthwise", "grouped", "pointwise", "dense"] | None = None
+    """Force one lowering on the convolutions that it fits, and XLA's own on the others (`native`: on all of them);
+    None for the one measured to be fastest."""
     compilation_cache: bool = True
     """Keep compiled programs in the user's cache directory, so that the next start is faster."""
 

@@ -27,6 +27,12 @@ from zoo.ops.parts import sum_over_parts
 
 _SMALLEST_PART = 8  # The examples of a part become the input channels of a convolution.
 
+
+def obstacle(geometry: ConvGeometry) -> str | None:
+    """What keeps it from computing a convolution; None where it fits."""
+    return f"groups={geometry.groups} must be 1" if geometry.groups > 1 else None
+
+
 forward = native.forward
 
 
@@ -37,7 +43,7 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> 
 
     def phase(vertical: list[Tap], horizontal: list[Tap]) -> jax.Array:
         if not vertical or not horizontal:
-            return jnp.zeros((len(dy), rows, columns, geometry.in_channels), dy.dtype)
+            return jnp.zeros((dy.shape[0], rows, columns, geometry.in_channels), dy.dtype)
         taps = swapped[_indices(vertical), _indices(horizontal)]
         padding = (_padding(vertical, rows, dy.shape[1]), _padding(horizontal, columns, dy.shape[2]))
         return _convolve(dy, taps, padding, dilation=dilation)

@@ -26,6 +26,13 @@ from zoo.ops.lowering.phases import Tap, interleave, phase_taps
 _SMALL_MAP = 8  # pixels a side
 
 
+def obstacle(geometry: ConvGeometry) -> str | None:
+    """What keeps it from computing a convolution; None where it fits."""
+    if geometry.is_depthwise:
+        return None
+    return f"groups={geometry.groups} must be as many as channels={geometry.in_channels}"
+
+
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     padded = _pad(_repeat_channels(_widen(x), geometry), geometry.padding)
     taps = _widen(kernel)[:, :, 0]

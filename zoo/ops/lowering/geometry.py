@@ -1,10 +1,16 @@
-"""The static description of a two-dimensional convolution that every lowering works from."""
+"""The static description of a two-dimensional convolution that every rule and every lowering works from."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from zoo.ops.geometry import output_size
+
+Direction = Literal["forward", "input_gradient", "kernel_gradient"]
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,25 @@ class ConvGeometry:
         return height, width
 
     @property
+    def taps(self) -> int:
+        """How many numbers of one channel's kernel an output pixel meets."""
+        return math.prod(self.kernel_size)
+
+    @property
+    def phases(self) -> int:
+        """Into how many maps the strides divide the input."""
+        return math.prod(self.strides)
+
+    @property
     def phase_size(self) -> tuple[int, int]:
-        """(H / s, W / s), rounded up: the size of one of the s² maps that the strides divide the input into."""
+        """(H / s, W / s), rounded up: the size of one of the maps that the strides divide the input into."""
         height, width = (-(-size // stride) for size, stride in zip(self.input_size, self.strides, strict=True))
         return height, width
+
+    @property
+    def is_static(self) -> bool:
+        """Neither height nor width is symbolic."""
+        return all(isinstance(size, int) for size in self.input_size)
 
     @property
     def is_depthwise(self) -> bool:
@@ -72,3 +93,19 @@ class ConvGeometry:
             kernel_shape=(height, width, in_width, out_channels * times),
             groups=self.groups * times,
         )
+
+
+class Problem(NamedTuple):
+    """One computation: all that the choice of a lowering may depend on.
+
+    Attributes:
+        geometry: of the convolution.
+        direction: what is computed, the convolution itself or one of its gradients.
+        batch: number of examples; a symbolic dimension in a program that is exported for any number.
+        dtype: of both operands.
+    """
+
+    geometry: ConvGeometry
+    direction: Direction
+    batch: int
+    dtype: np.dtype

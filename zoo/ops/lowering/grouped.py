@@ -3,18 +3,32 @@
 XLA:CPU computes a grouped kernel gradient group by group in scalar code. Packing `p` neighbouring groups of `c`
 channels into one super-group, with their kernels on the diagonal of a (p·c)-wide kernel and zeros elsewhere,
 costs `p` times the multiplications but makes every product a dense one of useful width. Packing wider than
-needed only multiplies the zeros, so super-groups are just wide enough.
+needed only multiplies the zeros, so super-groups are just wide enough. They are computed one after another, and
+where there are very many, as in the gradients of single examples, in a loop: each would make the program longer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from zoo.ops.lowering import dense, pointwise
 from zoo.ops.lowering.geometry import ConvGeometry
+
+_MOST_UNROLLED = 32  # super-groups, as many as ResNeXt 32x4d has
+
+_Parts: TypeAlias = Sequence[jax.Array] | jax.Array
+"""An array for each super-group; in a loop they are one array, whose first axis counts them."""
+
+
+def obstacle(geometry: ConvGeometry) -> str | None:
+    """What keeps it from computing a convolution; None where it fits."""
+    return None if geometry.groups > 1 else f"groups={geometry.groups} must be more than 1"
 
 
 def super_group_size(geometry: ConvGeometry) -> int:
@@ -47,21 +61,18 @@ def diagonal_blocks(kernels: jax.Array, groups: int, packed: int) -> jax.Array:
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     supers = _SuperGroups(geometry)
-    parts = zip(supers.split(x), supers.kernels(kernel), strict=True)
-    return jnp.concatenate([supers.lowering.forward(*part, supers.geometry) for part in parts], axis=-1)
+    return supers.join(supers.each(supers.lowering.forward, supers.split(x), supers.kernels(kernel)))
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     supers = _SuperGroups(geometry)
-    parts = zip(supers.split(dy), supers.kernels(kernel), strict=True)
-    return jnp.concatenate([supers.lowering.input_gradient(*part, supers.geometry) for part in parts], axis=-1)
+    return supers.join(supers.each(supers.lowering.input_gradient, supers.split(dy), supers.kernels(kernel)))
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
     supers = _SuperGroups(geometry)
-    parts = zip(supers.split(x), supers.split(dy), strict=True)
-    gradients = jnp.stack([supers.lowering.kernel_gradient(*part, supers.geometry) for part in parts])
-    return diagonal_blocks(gradients, geometry.groups, supers.packed)
+    gradients = supers.each(supers.lowering.kernel_gradient, supers.split(x), supers.split(dy))
+    return diagonal_blocks(jnp.stack(gradients), geometry.groups, supers.packed)
 
 
 class _SuperGroups:
@@ -70,6 +81,7 @@ class _SuperGroups:
     def __init__(self, geometry: ConvGeometry) -> None:
         self.groups, self.packed = geometry.groups, super_group_size(geometry)
         self.count = geometry.groups // self.packed
+        self.is_unrolled = self.count <= _MOST_UNROLLED
         in_channels, out_channels = geometry.in_channels // self.count, geometry.out_channels // self.count
         self.geometry = replace(
             geometry,
@@ -79,8 +91,24 @@ class _SuperGroups:
         )
         self.lowering = pointwise if geometry.is_pointwise else dense
 
-    def split(self, x: jax.Array) -> list[jax.Array]:
-        return jnp.split(x, self.count, axis=-1)
+    def split(self, x: jax.Array) -> _Parts:
+        """(N, H, W, C) as (N, H, W, C / count) for each super-group."""
+        if self.is_unrolled:
+            return jnp.split(x, self.count, axis=-1)
+        return jnp.moveaxis(x.reshape(*x.shape[:-1], self.count, x.shape[-1] // self.count), -2, 0)
 
     def kernels(self, kernel: jax.Array) -> jax.Array:
         return block_diagonal(kernel, self.groups, self.packed)
+
+    def each(self, function: Callable[..., jax.Array], first: _Parts, second: _Parts) -> _Parts:
+        """`function` of the two operands of every super-group."""
+        if self.is_unrolled:
+            return [function(*operands, self.geometry) for operands in zip(first, second, strict=True)]
+        return lax.map(lambda operands: function(*operands, self.geometry), (first, second))
+
+    def join(self, parts: _Parts) -> jax.Array:
+        """The inverse of `split`."""
+        if self.is_unrolled:
+            return jnp.concatenate(parts, axis=-1)
+        whole = jnp.moveaxis(jnp.asarray(parts), 0, -2)
+        return whole.reshape(*whole.shape[:-2], self.count * whole.shape[-1])

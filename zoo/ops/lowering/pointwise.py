@@ -14,6 +14,15 @@ from jax import lax
 from zoo.ops.lowering.geometry import ConvGeometry
 
 
+def obstacle(geometry: ConvGeometry) -> str | None:
+    """What keeps it from computing a convolution; None where it fits."""
+    if geometry.groups > 1:
+        return f"groups={geometry.groups} must be 1"
+    if not geometry.is_pointwise:
+        return f"kernel_size={geometry.kernel_size} and padding={geometry.padding} must be 1 and 0"
+    return None
+
+
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     return _per_pixel(_strided(x, geometry), kernel[0, 0])
 

@@ -1,17 +1,39 @@
-"""Which lowering a convolution gets: the rules, first match wins."""
+"""Which lowering a convolution gets: one forced by name, or that of the first rule that applies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, get_args
 
-from zoo.ops.lowering.geometry import ConvGeometry
+import jax
+
+from zoo.ops.lowering import dense, depthwise, grouped, native, pointwise
+from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 
 LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "dense"]
 
-_native_is_forced: ContextVar[bool] = ContextVar("native is forced", default=False)
+
+class Lowering(Protocol):
+    """What a module must have to be a lowering: a function for each direction, and where they hold.
+
+    Each direction is a function of its two operands (`zoo.ops.lowering.primitive.convolve`) and the geometry.
+    """
+
+    def obstacle(self, geometry: ConvGeometry) -> str | None: ...
+    def forward(self, x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array: ...
+    def input_gradient(self, dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array: ...
+    def kernel_gradient(self, x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array: ...
+
+
+LOWERINGS: dict[LoweringName, Lowering] = {
+    "native": native,
+    "depthwise": depthwise,
+    "grouped": grouped,
+    "pointwise": pointwise,
+    "dense": dense,
+}
 
 
 class Choice(NamedTuple):
@@ -22,63 +44,108 @@ class Choice(NamedTuple):
 
 
 class Rule(NamedTuple):
-    platform: str
-    applies: Callable[[ConvGeometry], bool]
+    """Gives `choice` to what is computed in one of `directions` on one of `platforms`, where `applies` holds.
+
+    Platforms are named as in `jax.export`: "cpu", "cuda", "rocm", "tpu".
+    """
+
+    platforms: tuple[str, ...]
+    directions: tuple[Direction, ...]
+    applies: Callable[[Problem], bool]
     choice: Choice
 
 
-RULES = (
+ANY_DIRECTION: tuple[Direction, ...] = get_args(Direction)
+
+# Each phase and each tap adds operations to the program. These bounds admit what real nets have (stems of stride 4,
+# kernels of 11×11) and keep everything else from taking many times as long to compile as it takes XLA.
+MOST_PHASES = 16
+MOST_TAPS = 121
+
+RULES: tuple[Rule, ...] = (
     Rule(
-        "cpu",
-        lambda geometry: geometry.groups > 1 and geometry.is_depthwise,
+        ("cpu",),
+        ("input_gradient",),
+        lambda problem: (
+            problem.geometry.phases > MOST_PHASES
+            and not (problem.geometry.groups == 1 and problem.geometry.is_pointwise)
+        ),
+        Choice("native", f"more than {MOST_PHASES} phases, strides multiplied, would take long to compile"),
+    ),
+    Rule(
+        ("cpu",),
+        ANY_DIRECTION,
+        lambda problem: (
+            problem.geometry.groups > 1 and problem.geometry.is_depthwise and problem.geometry.taps <= MOST_TAPS
+        ),
         Choice("depthwise", "XLA:CPU loops over channels; see `depthwise` in docs/performance.md"),
     ),
     Rule(
-        "cpu",
-        lambda geometry: geometry.groups > 1,
+        ("cpu",),
+        ANY_DIRECTION,
+        lambda problem: problem.geometry.groups > 1,
         Choice("grouped", "XLA:CPU computes gradients group by group; see `grouped` in docs/performance.md"),
     ),
     Rule(
-        "cpu",
-        lambda geometry: geometry.is_pointwise,
+        ("cpu",),
+        ANY_DIRECTION,
+        lambda problem: problem.geometry.is_pointwise,
         Choice("pointwise", "the kernel is a matrix; see `pointwise` in docs/performance.md"),
     ),
     Rule(
-        "cpu",
-        lambda geometry: True,
+        ("cpu",),
+        ANY_DIRECTION,
+        lambda problem: True,
         Choice("dense", "XLA:CPU runs gradients in scalar code within loops; see `dense` in docs/performance.md"),
     ),
 )
 
 _UNMEASURED = Choice("native", "no lowering of ours was measured to win on this platform")
 
+_forced: ContextVar[LoweringName | None] = ContextVar("the lowering that is forced", default=None)
 
-def select(geometry: ConvGeometry, platform: str) -> Choice:
-    """The lowering of a convolution on a platform ("cpu", "cuda", "tpu", ...)."""
+
+def select(problem: Problem, platform: str, forced: LoweringName | None = None) -> Choice:
+    """The lowering of a computation on a platform ("cpu", "cuda", "tpu", ...).
+
+    Args:
+        problem: what is computed.
+        platform: where.
+        forced: the lowering to take wherever it fits; None for that of the first rule that applies.
+    """
+    if forced is not None:
+        obstacle = LOWERINGS[forced].obstacle(problem.geometry)
+        return (
+            Choice(forced, "forced") if obstacle is None else Choice("native", f"{forced!r} is forced, but {obstacle}")
+        )
     for rule in RULES:
-        if rule.platform == platform and rule.applies(geometry):
+        if platform in rule.platforms and problem.direction in rule.directions and rule.applies(problem):
             return rule.choice
     return _UNMEASURED
 
 
-def is_native_forced() -> bool:
-    """True within `force_lowering("native")`."""
-    return _native_is_forced.get()
+def forced_lowering() -> LoweringName | None:
+    """The lowering that the innermost `force_lowering` names; None outside of any."""
+    return _forced.get()
 
 
 @contextmanager
-def force_lowering(name: Literal["native"]) -> Iterator[None]:
-    """Traces the convolutions within the block as plain `jax.lax.conv_general_dilated`.
+def force_lowering(name: LoweringName) -> Iterator[None]:
+    """Forces one lowering on the convolutions that are traced within the block, and on their gradients.
 
-    Affects what is traced inside; a function that `jax.jit` has already compiled is not traced again.
+    It is taken on every platform and in every direction, whatever the rules say. A convolution that it does not fit is
+    left to XLA's own lowering; `zoo.ops.explain` tells which, and why. "native" fits all of them: each is then traced
+    as plain `jax.lax.conv_general_dilated`.
+
+    A function that `jax.jit` has traced before is not traced again, and keeps its lowerings.
 
     Raises:
-        ValueError: for any other name.
+        ValueError: if there is no such lowering.
     """
-    if name != "native":
-        raise ValueError(f"lowering {name!r} cannot be forced; only 'native' fits every convolution")
-    token = _native_is_forced.set(True)
+    if name not in LOWERINGS:
+        raise ValueError(f"unknown lowering {name!r}; there are {', '.join(LOWERINGS)}")
+    token = _forced.set(name)
     try:
         yield
     finally:
-        _native_is_forced.reset(token)
+        _forced.reset(token)
