@@ -9,6 +9,7 @@ import warnings
 import jax.numpy as jnp
 from flax import nnx
 
+from zoo.blocks.batch_norm import CONVERGED, BatchNorm
 from zoo.models._names import NameMap
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
 from zoo.weights.name_map import TorchTensor, name_maps, torch_tensors
@@ -76,6 +77,9 @@ def load_weights(
 
     for ours, tensor in fitting.items():
         targets[ours][...] = jnp.asarray(tensor, targets[ours].dtype)
+    for path, layer in nnx.iter_modules(model):
+        if isinstance(layer, BatchNorm) and ".".join(map(str, (*path, "mean"))) in fitting:
+            layer.num_batches[...] = jnp.float32(CONVERGED)
     numerics = checkpoint.numerics or Numerics(names.epsilon if names else None)
     numerics.apply(model, set_epsilon=set_epsilon)
     if kept:
