@@ -11,7 +11,7 @@ from flax import nnx
 import zoo
 from zoo.blocks import ConvNormAct
 from zoo.weights.load import load_weights
-from zoo.weights.safetensors import save_weights
+from zoo.weights.safetensors import read_tensors, save_weights
 
 
 def block(seed: int = 0, out_channels: int = 4) -> ConvNormAct:
@@ -28,6 +28,20 @@ def test_a_model_round_trips(tmp_path):
         model.eval()
     np.testing.assert_array_equal(saved(x), loaded(x))
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_statistics_that_are_loaded_move_as_slowly_as_any_after_many_batches(tmp_path):
+    """How many batches they have seen is not in the file; the next one has the share that the momentum leaves it."""
+    saved, loaded = block(0), block(1)
+    x = jnp.ones((2, 8, 8, 3))
+    for model in (saved, loaded):
+        model(x)
+    save_weights(saved, tmp_path / "w.safetensors")
+    assert not [name for name in read_tensors(tmp_path / "w.safetensors")[0] if "num_batches" in name]
+    load_weights(loaded, tmp_path / "w.safetensors")
+    before, batch = loaded.norm.mean[...], loaded.conv(2 * x).mean((0, 1, 2))
+    loaded(2 * x)
+    np.testing.assert_allclose(loaded.norm.mean[...], 0.9 * before + 0.1 * batch, rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from zoo.blocks.batch_norm import CONVERGED, BatchNorm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
@@ -65,6 +66,9 @@ class FittingWeights:
         targets = variables(model)
         for name, tensor in self.tensors.items():
             targets[name][...] = jnp.asarray(tensor)
+        for path, layer in nnx.iter_modules(model):
+            if isinstance(layer, BatchNorm) and ".".join(map(str, (*path, "mean"))) in self.tensors:
+                layer.num_batches[...] = jnp.float32(CONVERGED)
         self.numerics.apply(model, set_epsilon=set_epsilon)
         for line in self.warnings:
             warnings.warn(line, stacklevel=3)

@@ -13,6 +13,7 @@ from flax import nnx
 from zoo.blocks import ConvNormAct, SqueezeExcite
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap
+from zoo.weights.safetensors import variables
 
 _TENSORS = {  # what PyTorch calls the variables of a layer
     "kernel": "weight",
@@ -72,9 +73,8 @@ def torch_tensors(model: nnx.Module, names: NameMap) -> dict[str, TorchTensor]:
     """
     theirs = dict(_leaves(model, names))
     tensors = {}
-    for path, variable in nnx.to_flat_state(nnx.state(model, (nnx.Param, nnx.BatchStat))):
-        *parts, kind = map(str, path)
-        layer = ".".join(parts)
+    for path, variable in variables(model).items():
+        layer, _, kind = path.rpartition(".")
         shape = tuple(variable.shape)
         kernel, torch_shape = None, shape
         if kind == "kernel":

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from zoo.atomic_file import replacing
+from zoo.blocks.batch_norm import NumBatches
 from zoo.weights.description import check_description, require
 from zoo.weights.numerics import Numerics
 
@@ -37,7 +38,7 @@ def save_weights(model: nnx.Module, path: str | os.PathLike[str], description: M
 
 def variables(model: nnx.Module) -> dict[str, nnx.Variable]:
     """The parameters and batch statistics of a model under the names that they have in a file."""
-    state = nnx.state(model, (nnx.Param, nnx.BatchStat))
+    state = nnx.state(model, nnx.All(nnx.Any(nnx.Param, nnx.BatchStat), nnx.Not(NumBatches)))
     return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
 
 
