@@ -28,16 +28,16 @@ class ModelInfo:
 
     Attributes:
         paper: where it is described.
-        input_size: height and width of the images the figures are for: 32 for CIFAR-10, else ImageNet.
+        input_size: height and width of the images that the figures are for: 32 for CIFAR-10, otherwise ImageNet.
         parameters: learnable scalars with all classes of that data set; an int where the exact count is known, a
             float where the source rounds it.
         macs: multiply-accumulates of convolutions and linear layers for one image, biases and norms not counted;
             None if not published.
         top1: accuracy on that data set in per cent, or None if not published.
         counts_norms: whether `parameters` includes those of normalisation; TF-slim's tables leave them out.
-        macs_tolerance: how far `macs` may be from what this project counts, as a share; what is above 1 % is
-            explained where the model is registered.
-        own_preprocessing: what images go through in front of the net, where weights say so.
+        macs_tolerance: how far `macs` may be from what this project counts, as a share; more than 1 % is explained
+            where the model is registered.
+        own_preprocessing: what images go through before the net, where the weights say so.
     """
 
     paper: str
@@ -51,7 +51,7 @@ class ModelInfo:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What images go through in front of the net: for ImageNet the usual, unless weights say something else."""
+        """What images go through before the net: what is usual for ImageNet, unless the weights say otherwise."""
         if self.own_preprocessing is not None:
             return self.own_preprocessing
         crop_share = 1.0 if self.input_size == 32 else 0.875
@@ -113,8 +113,8 @@ def create_model(
         strict: whether tensors of the weights that are missing, left over or of another shape are an error; if not,
             they are passed over with a warning, but at least half of the model's tensors must fit.
         **options: of the model's constructor, such as `num_classes=10, small_images=True`. Those not given are as
-            the weights say, if they come from a run, and else the model's own; but `num_classes` is always that of
-            the weights. If it is given and another, the head is newly initialised, with a warning.
+            the weights say if they come from a run, otherwise the model's own; but `num_classes` is always that of
+            the weights. If another is given, the head is newly initialised, with a warning.
 
     Returns:
         The model; `model(images)` maps (N, H, W, 3) to logits (N, num_classes).
@@ -122,7 +122,7 @@ def create_model(
     Raises:
         ValueError: for an unknown name or option, with the nearest known ones, or if the weights do not fit.
         FileNotFoundError: if there are no weights at that path.
-        WeightsUnavailableError: if the weights cannot be fetched, or take PyTorch to read and there is none.
+        WeightsUnavailableError: if the weights cannot be fetched, or if reading them takes PyTorch and there is none.
     """
     entry = _find(name)
     check_options(name, options)

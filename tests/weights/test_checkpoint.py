@@ -70,3 +70,10 @@ def test_without_a_network_the_message_says_where_to_put_the_file(no_network, tm
         ValueError, match=r"unknown weights 'torchvision/MobileNetV2_Weights.*nearest: MobileNet_V2_Weig"
     ):
         zoo.create_model("mobilenet_v2", weights="torchvision/MobileNetV2_Weights.IMAGENET1K_V2")
+
+
+def test_a_file_of_torchvision_is_known_by_its_name(tmp_path):
+    (tmp_path / "mobilenet_v2-7ebf99e0.pth").write_bytes(b"")
+    checkpoint = find_checkpoint(tmp_path / "mobilenet_v2-7ebf99e0.pth")
+    assert checkpoint.model == "mobilenet_v2"
+    assert checkpoint.preprocessing == Preprocessing(224, 232)

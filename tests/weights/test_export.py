@@ -22,7 +22,7 @@ def test_layouts_are_those_of_pytorch(tmp_path):
 
 def test_a_library_without_the_model_is_refused(tmp_path):
     model = nnx.eval_shape(lambda: zoo.create_model("mobilenet_v4_conv_small"))
-    with pytest.raises(ValueError, match="torchvision has no such MobileNetV4; it is in timm"):
+    with pytest.raises(ValueError, match="torchvision has no MobileNetV4 of this form; it is in timm"):
         export_weights(model, tmp_path / "w.safetensors", to="torchvision")
     model = nnx.eval_shape(lambda: zoo.create_model("nin"))
     with pytest.raises(ValueError, match="no other library has it"):

@@ -134,6 +134,20 @@ def test_weights_that_are_not_finite_are_refused_by_their_names(exported, tmp_pa
         zoo.create_model("mobilenet_v2", weights=path, **SMALL)
 
 
+def test_numbers_beyond_float32_and_of_other_types_are_refused(exported, tmp_path):
+    def widen(tensors):
+        tensors["classifier.1.bias"] = np.full(10, 1e300)
+
+    with pytest.raises(ValueError, match=r"holds NaN or infinity in head\.bias$"):
+        zoo.create_model("mobilenet_v2", weights=change(exported, tmp_path, widen), **SMALL)
+
+    def replace(tensors):
+        tensors["classifier.1.bias"] = np.zeros(10, np.int64)
+
+    message = message_for(change(exported, tmp_path, replace))
+    assert "classifier.1.bias is of int64, which is no floating-point type" in message
+
+
 def test_nothing_is_allocated_before_the_shapes_are_known_to_fit(exported):
     """A net of that width would take 149 TiB."""
     with pytest.raises(ValueError, match=r"features\.0\.0\.weight .* the model's has \(3200000, 3, 3, 3\)"):

@@ -29,7 +29,7 @@ class ReceptiveField:
 
     Attributes:
         size: how many pixels a place sees, from the first to the last.
-        stride: from what a place sees to what its neighbour sees; a fraction behind a transposed convolution.
+        stride: from what a place sees to what its neighbour sees; a fraction after a transposed convolution.
         start: the first pixel that the first place sees; below 0 in the padding.
     """
 
@@ -231,7 +231,7 @@ def _product(equation: JaxprEqn, inputs: list[_Axes]) -> _Axes:
 
 def _concatenate(equation: JaxprEqn, inputs: list[_Axes]) -> _Axes:
     if any(axes[equation.params["dimension"]] for axes in inputs):
-        raise NotImplementedError("places that are joined one behind the other have no common stride")
+        raise NotImplementedError("places that are joined end to end have no common stride")
     return _join(inputs, len(inputs[0]))
 
 

@@ -1,4 +1,4 @@
-"""The two hidden layers that AlexNet and VGG have in front of the head."""
+"""The two hidden layers that AlexNet and VGG have before the head."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HIDDEN_CHANNELS = 4096
 
 
 class HiddenLayers(nnx.Module):
-    """The two hidden layers in front of the head: (N, H, W, channels) -> (N, 4096).
+    """The two hidden layers before the head: (N, H, W, channels) -> (N, 4096).
 
     The map is averaged to `map_size` × `map_size` and flattened row by row, channels last: a kernel from PyTorch,
-    which flattens channels first, has to be permuted. Dropout comes between the two layers, and the model has it
+    which flattens channels first, must be permuted. Dropout comes between the two layers, and the model has it
     again before its head, as in the paper (section 4.2); torchvision's AlexNet has it before both layers instead.
 
     Args:

@@ -10,7 +10,7 @@ class StridePlan:
     """Hands out strides stage by stage until the output stride is reached, and dilation from there on.
 
     A stage that may no longer stride keeps its resolution; what would have been its stride multiplies the dilation
-    of the layers behind its first one, so that every layer sees the context it was trained with (1412.7062,
+    of the layers after its first one, so that every layer sees the context it was trained with (1412.7062,
     section 3.1; PyTorch's `replace_stride_with_dilation`).
 
     Attributes:

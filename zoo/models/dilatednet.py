@@ -39,16 +39,16 @@ class DilatedNet(ImageClassifier):
         small_images: the 32×32 form: the last map is 4×4 at 32×32 with the strides as they are, so only fc6 and
             fc7 change. They have 512 channels, and fc6 is 3×3 with dilation 2: at 4 all but its middle tap would
             see nothing but padding.
-        dropout: rate behind fc6 and fc7.
+        dropout: rate after fc6 and fc7.
         norm: makes normalisations of the front end; None for none, as in the paper, which starts from trained weights,
-            or for batch norm in the 32×32 form, which without any does not learn from scratch.
+            or for batch norm in the 32×32 form, which does not learn from scratch without it.
         act: activation of the front end.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or there is no such context module.
+        ValueError: if a number is out of range, or if there is no context module of that form.
     """
 
     last: nnx.Sequential

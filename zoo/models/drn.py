@@ -42,7 +42,7 @@ class DRN(ImageClassifier):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32; form C or D, which make no gridding artifacts.
 
     Convolutions at the full resolution and two narrow stages take the place of ResNet's pooling, whose sharp maxima
-    show up as a grid behind dilation. Stages 5 and 6 are dilated by 2 and 4 instead of strided. Stages 7 and 8 go
+    show up as a grid after dilation. Stages 5 and 6 are dilated by 2 and 4 instead of strided. Stages 7 and 8 go
     back to 2 and 1, without shortcuts, which smooths out the grid that dilation leaves (section 4, figure 5).
 
     Args:
@@ -62,7 +62,7 @@ class DRN(ImageClassifier):
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or there is no such form.
+        ValueError: if a number is out of range, or if there is no form of that name.
     """
 
     def __init__(

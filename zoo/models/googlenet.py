@@ -42,7 +42,7 @@ _STAGES = (  # table 1 of the paper
     ),
     (_Row(256, (160, 320), (32, 128), 128), _Row(384, (192, 384), (48, 128), 128)),
 )
-_AUXILIARY = ((4, 512), (7, 528))  # (4a) and (4d): number of the block behind the stem, and its channels
+_AUXILIARY = ((4, 512), (7, 528))  # (4a) and (4d): number of the block after the stem, and its channels
 _AUXILIARY_DROPOUT = 0.7
 _MODULE_NAMES = {
     "branches.0": "branch1",
@@ -63,9 +63,9 @@ class GoogLeNet(AuxiliaryClassifier):
     Args:
         num_classes: size of the output.
         in_channels: channels of the image.
-        auxiliary_heads: whether there are classifiers behind the modules (4a) and (4d), to train with; see
+        auxiliary_heads: whether there are classifiers after the modules (4a) and (4d), to train with; see
             `logits_with_auxiliary`.
-        small_images: the 32×32 form, with a 3×3 stem and no pooling behind it: the last map is 4×4 at 32×32.
+        small_images: the 32×32 form, with a 3×3 stem and no pooling after it: the last map is 4×4 at 32×32.
         dropout: rate before the head.
         norm: makes the normalisations.
         act: activation.

@@ -39,7 +39,7 @@ class InceptionV3(AuxiliaryClassifier):
     Args:
         num_classes: size of the output.
         in_channels: channels of the image.
-        auxiliary_heads: whether there is a classifier behind the 17×17 maps, to train with; see
+        auxiliary_heads: whether there is a classifier after the 17×17 maps, to train with; see
             `logits_with_auxiliary`.
         small_images: the 32×32 form, without the first stride and the first pooling: the last map is 4×4 at 32×32.
         dropout: rate before the head.

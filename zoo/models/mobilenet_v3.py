@@ -28,7 +28,7 @@ class _Row(NamedTuple):
     expansion_ratio: float
     channels: int
     squeezes: bool
-    is_early: bool  # with ReLU, which is cheaper than hard-swish and as good there
+    is_early: bool  # with ReLU, which is cheaper than hard-swish and no worse there
     stride: int
     blocks: int = 1
 
@@ -69,12 +69,12 @@ _batch_norm = partial(BatchNorm, epsilon=1e-3, momentum=0.99)  # as the authors 
 class MobileNetV3(ImageClassifier):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32.
 
-    The layer that widens the embedding comes behind the pooling, where it costs almost nothing (section 5.1).
+    The layer that widens the embedding comes after the pooling, where it costs almost nothing (section 5.1).
 
     Args:
         num_classes: size of the output.
         in_channels: channels of the image.
-        width: multiplies the channels of all layers but, below 1, of the one behind the pooling, and, below 0.75,
+        width: multiplies the channels of all layers but, below 1, of the one after the pooling, and, below 0.75,
             of the stem.
         size: "large" or "small".
         small_images: the 32×32 form, without the first two strides: the last map is 4×4 at 32×32.
@@ -88,7 +88,7 @@ class MobileNetV3(ImageClassifier):
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or the paper has no such size.
+        ValueError: if a number is out of range, or if the paper has no such size.
     """
 
     def __init__(

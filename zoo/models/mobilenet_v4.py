@@ -121,7 +121,7 @@ _TIMM_UNIVERSAL = {
 class MobileNetV4(ImageClassifier):
     """(N, H, W, in_channels) -> logits (N, num_classes), float32.
 
-    The last convolution comes behind the pooling, where it is as cheap as a linear layer.
+    The last convolution comes after the pooling, where it is as cheap as a linear layer.
 
     Args:
         num_classes: size of the output.
@@ -138,7 +138,7 @@ class MobileNetV4(ImageClassifier):
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or the paper has no such size.
+        ValueError: if a number is out of range, or if the paper has no such size.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ def _block(
 ) -> nnx.Module:
     options = {"stride": stride, "dilation": dilation} | shared
     match row:
-        case _Conv():  # changes the shape, so that there is no shortcut to drop a path beside
+        case _Conv():  # changes the shape: without a shortcut there is no path to drop
             return ConvNormAct(in_channels, out_channels, row.kernel_size, **options)
         case _Fused():
             return FusedInvertedBottleneck(

@@ -23,7 +23,7 @@ _ROOT_PAPER = "arXiv:1605.06489"
 
 class _Row(NamedTuple):
     kernel_size: int
-    channels: tuple[int, ...]  # of the convolution and of the 1×1 ones behind it
+    channels: tuple[int, ...]  # of the convolution and of the 1×1 ones after it
 
 
 _ROWS = (_Row(5, (192, 160, 96)), _Row(5, (192, 192, 192)), _Row(3, (192, 192)))
@@ -38,7 +38,7 @@ class NetworkInNetwork(ImageClassifier):
     """(N, 32, 32, in_channels) -> logits (N, num_classes), float32.
 
     Three convolutions, each followed by 1×1 ones: a small network that slides over the image (section 3.1). The
-    paper's last 1×1 convolution, whose map of each class is averaged, is here the head behind the average, which
+    paper's last 1×1 convolution, whose map of each class is averaged, is here the head after the average, which
     gives the same with fewer operations, as the head has no ReLU.
 
     Args:

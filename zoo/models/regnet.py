@@ -1,4 +1,8 @@
-"""RegNet (Radosavovic et al. 2020, arXiv 2003.13678): nets whose widths follow a quantised line."""
+"""RegNet (Radosavovic et al. 2020, arXiv 2003.13678): nets whose widths follow a quantised line.
+
+torchvision and the authors' pycls round some widths differently, which makes two nets of one row of the paper. The
+nets that torchvision has are named as there (`regnet_x_400mf`), those that only pycls has as in timm (`regnetx_004`).
+"""
 
 from __future__ import annotations
 
@@ -82,7 +86,7 @@ class RegNet(ImageClassifier):
         widths: channels of each stage, multiples of `group_width`.
         group_width: channels of one group of the 3×3 convolutions.
         squeeze_ratio: channels of the squeeze-and-excitation over those of the block's input; None for RegNetX,
-            which has no such.
+            which has none.
         small_images: the 32×32 form, without the first two strides: the last map is 4×4 at 32×32.
         output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
         dropout: rate before the head.
@@ -157,11 +161,9 @@ class RegNet(ImageClassifier):
         return {"torchvision": NameMap(torchvision), "timm": NameMap(timm)}
 
 
-# The names of these nets: those that torchvision has are named as there (`regnet_x_400mf`), the others, which only the
-# authors' pycls has, as in timm (`regnetx_004`). Depth, w_0, w_a, w_m and group width are those of the paper's lists of
-# its best nets, and stage widths that are no multiple of the group width are rounded to one. Half-way between two
-# multiples torchvision rounds up and pycls to the even one: that makes two nets of some rows, `regnet_x_400mf` and
-# `regnetx_004` among them. Where both give the same net, it has torchvision's name only.
+# Depth, w_0, w_a, w_m and group width are those of the paper's lists of its best nets, and stage widths that are no
+# multiple of the group width are rounded to one. Half-way between two multiples torchvision rounds up and pycls to the
+# even one: of these two rows that makes two nets each. Where both give the same net, it has torchvision's name only.
 _X_400MF, _Y_800MF = (22, 24, 24.48, 2.54, 16), (14, 56, 38.84, 2.4, 16)
 _Y = 0.25  # RegNetY's ratio of squeeze-and-excitation
 

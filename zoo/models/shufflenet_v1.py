@@ -55,7 +55,7 @@ class ShuffleNetV1(ImageClassifier):
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or the paper has no such width or number of groups.
+        ValueError: if a number is out of range, or if the paper has no such width or number of groups.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class ShuffleNetV2(ImageClassifier):
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or the paper has no such width.
+        ValueError: if a number is out of range, or if the paper has no such width.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ShuffleNetV2(ImageClassifier):
 
 
 # Parameters as torchvision counts them, the paper's MACs and accuracies (table 8). Its MACs are up to 1.3 % above the
-# convolutions and linear layers of its own table 5; it does not say what else it counts.
+# convolutions and linear layers of its own table 5; it does not say what else is counted.
 for _width, _parameters, _macs, _top1, _file, _resize_size in (
     (0.5, 1_366_792, 41e6, 61.1, "shufflenetv2_x0.5-f707e7126e.pth", 256),
     (1.0, 2_278_604, 146e6, 69.4, "shufflenetv2_x1-5666bf0f80.pth", 256),

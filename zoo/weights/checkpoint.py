@@ -26,7 +26,7 @@ class Checkpoint:
     Attributes:
         path: of the file.
         known_model: the name of our model that the weights are for, as far as their name tells.
-        known_preprocessing: what images go through in front of them, as far as their name tells.
+        known_preprocessing: what images go through before them, as far as their name tells.
         known_numerics: how the net computes with them, as far as their name tells.
     """
 
@@ -47,7 +47,7 @@ class Checkpoint:
 
         Raises:
             ValueError: if the file is damaged.
-            WeightsUnavailableError: if it takes PyTorch to read, and there is none.
+            WeightsUnavailableError: if reading it takes PyTorch, and there is none.
         """
         return self._content[0]
 
@@ -55,7 +55,7 @@ class Checkpoint:
     def description(self) -> dict[str, Any]:
         """What a training run of the zoo says about its weights: model, options, class_names, mean, std, image_size.
 
-        Empty for weights that are not the zoo's.
+        Empty for weights that are not the zoo's; `check_description` says which form it has.
         """
         return self._content[1]
 
@@ -72,12 +72,12 @@ class Checkpoint:
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """What images go through in front of the net; None if nothing tells."""
+        """What images go through before the net: for a run as its data set was normalised; None if nothing tells."""
         if self.known_preprocessing is not None:
             return self.known_preprocessing
         said = self.description
         size = said.get("image_size")
-        return size and Preprocessing(size, size, mean=tuple(said["mean"]), std=tuple(said["std"]))
+        return None if size is None else Preprocessing(size, size, mean=tuple(said["mean"]), std=tuple(said["std"]))
 
     def class_names(self, count: int) -> list[str] | None:
         """The names of the classes that the net tells apart; None if nothing tells.
@@ -99,20 +99,25 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     """Finds or fetches weights.
 
     Args:
-        weights: a `.safetensors` file of the zoo, torchvision or timm; a `.pth` file, to read which takes PyTorch; a
+        weights: a `.safetensors` file of the zoo, torchvision or timm; a `.pth` file, which takes PyTorch to read; a
             folder with `weights.safetensors`, as of a run, or with `model.safetensors` and `config.json`, as timm's
             are published; "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2", fetched from its official address into
             PyTorch's cache; "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's.
 
+    Returns:
+        The weights. What images go through before them, `preprocessing`, is known for a run of the zoo, for names and
+        files of torchvision and for what timm publishes.
+
     Raises:
         FileNotFoundError: if there is no such file.
         WeightsUnavailableError: if they are not in the cache and cannot be fetched.
-        ValueError: for a name that torchvision does not have, with the nearest.
+        ValueError: for a name that torchvision does not have, with the nearest, or if a `config.json` has another form
+            than timm's.
     """
     path, name = Path(weights), os.fspath(weights)
     if not path.exists() and name.startswith("torchvision/"):
-        model, known = torchvision.find(name.removeprefix("torchvision/"))
-        return Checkpoint(torchvision.fetch(known), model, known.preprocessing)
+        _, published = torchvision.find(name.removeprefix("torchvision/"))
+        path = torchvision.fetch(published)
     if not path.exists() and name.startswith("timm/"):
         path = timm.fetch(name)
     if path.is_dir():
@@ -122,4 +127,7 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     config = path.parent / "config.json"
     if path.name == "model.safetensors" and config.is_file():
         return Checkpoint(path, *timm.describe(config))
+    if known := torchvision.find_file(path.name):
+        model, published = known
+        return Checkpoint(path, model, published.preprocessing)
     return Checkpoint(path)

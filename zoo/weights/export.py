@@ -20,11 +20,11 @@ def export_weights(
 ) -> None:
     """Writes a safetensors file that the original net loads by `load_state_dict(..., strict=True)`.
 
-    torchvision's MNASNet also asks for the version that `state_dict()._metadata` tells, which no file of tensors has:
-    copy it from the net itself.
+    torchvision's MNASNet also asks for the version in `state_dict()._metadata`, which files of tensors lack: copy it
+    from the net itself.
 
     Args:
-        model: of a class that there is in both.
+        model: of a class that both libraries have.
         path: of the file.
         to: "torchvision" or "timm".
         description: as `save_weights`.
@@ -35,10 +35,10 @@ def export_weights(
     maps = name_maps(model)
     if to not in maps:
         known = f"it is in {', '.join(maps)}" if maps else "no other library has it"
-        raise ValueError(f"{to} has no such {type(model).__name__}; {known}")
+        raise ValueError(f"{to} has no {type(model).__name__} of this form; {known}")
     names = maps[to]
     values, places = variables(model), torch_tensors(model, names)
     tensors = {there.name: there.from_ours(np.asarray(values[ours][...])) for ours, there in places.items()}
-    # PyTorch counts the batches that the running statistics have seen, which no layer of these nets makes use of.
+    # PyTorch counts the batches that the running statistics have seen, which no layer of these nets uses.
     tensors |= {name: np.zeros((), np.int64) for name in counters(model, names)}
     write_tensors(path, tensors, {**(description or {}), "numerics": asdict(Numerics.of(model))}, format="pt")

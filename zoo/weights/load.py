@@ -98,8 +98,11 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
             problems.append(f"{there.name} is missing")
             continue
         tensor = tensors[there.name]
-        if tensor.shape == there.shape:
-            fitting[ours] = there.to_ours(tensor).astype(targets[ours].dtype)
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
+            problems.append(f"{there.name} is of {tensor.dtype}, which is no floating-point type")
+        elif tensor.shape == there.shape:
+            with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
+                fitting[ours] = there.to_ours(tensor).astype(targets[ours].dtype)
         elif ours.startswith(of_classes) and _differs_by_classes(tensor.shape, there.shape, classes):
             kept.append(ours)
         else:

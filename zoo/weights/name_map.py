@@ -92,7 +92,7 @@ def torch_tensors(model: nnx.Module, names: NameMap) -> dict[str, TorchTensor]:
 
 
 def counters(model: nnx.Module, names: NameMap) -> list[str]:
-    """The names of the counters of batches that PyTorch's batch norms have, and ours need not."""
+    """The names of the counters of batches that PyTorch's batch norms have and ours do without."""
     return [
         f"{theirs}.num_batches_tracked"
         for ours, theirs in _leaves(model, names)
@@ -118,7 +118,7 @@ def _leaves(model: nnx.Module, names: NameMap) -> list[tuple[str, str]]:
 
 
 def _layer(model: nnx.Module, path: str) -> Any:
-    """The layer at a path such as `stages.0.1.expand`; None if the model has no such."""
+    """The layer at a path such as `stages.0.1.expand`; None if the model has none there."""
     layer: Any = model
     for part in path.split("."):
         try:

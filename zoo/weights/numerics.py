@@ -17,7 +17,7 @@ class Numerics:
     Attributes:
         epsilon: what the batch norms add to the variance; None if they differ or there are none.
         tensorflow_padding: whether strided convolutions pad as TensorFlow's `SAME`, which at stride 2 and an even
-            size puts no pixel before the image and one behind it, where PyTorch puts one on both sides.
+            size puts no pixel before the image and one after it, where PyTorch puts one on each side.
     """
 
     epsilon: float | None = None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_torch_file(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, also of one that lies in a training checkpoint as `state_dict` or `model`.
+    """The tensors of a state dict, also of one inside a training checkpoint, as `state_dict` or `model`.
 
     Raises:
         WeightsUnavailableError: without PyTorch.
@@ -24,15 +24,15 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
         import torch
     except ModuleNotFoundError as error:
         raise WeightsUnavailableError(
-            f"{path} is in PyTorch's own format, which takes PyTorch to read: `pip install torch`. Or save it, where "
-            "there is one, by `safetensors.torch.save_file(state_dict, 'weights.safetensors')`"
+            f"{path} is in PyTorch's own format, and reading it takes PyTorch: `pip install torch`. Or save it where "
+            "PyTorch is installed, by `safetensors.torch.save_file(state_dict, 'weights.safetensors')`"
         ) from error
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # of any kind: the unpickler does what the damaged bytes say
-        first_line, *_ = f"{error}\n".splitlines()
+        first_line, *_ = f"{str(error) or type(error).__name__}\n".splitlines()
         raise ValueError(f"{path} is no whole file of tensors: {first_line}") from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):

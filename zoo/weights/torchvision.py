@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.atomic_file import replacing
@@ -27,14 +28,21 @@ def find(name: str) -> tuple[str, TorchvisionWeights]:
     Raises:
         ValueError: for an unknown name, with the nearest known ones.
     """
-    known = {
-        weights.name: (model, weights)
-        for model, weights in published_weights()
-        if isinstance(weights, TorchvisionWeights)
-    }
+    known = {weights.name: (model, weights) for model, weights in _published()}
     if name not in known:
         raise ValueError(f"unknown weights 'torchvision/{name}'; {nearest(name, sorted(known))}")
     return known[name]
+
+
+def find_file(name: str) -> tuple[str, TorchvisionWeights] | None:
+    """As `find`, by the name of the file, such as "mobilenet_v2-7ebf99e0.pth"; None if torchvision has no such file."""
+    return next(((model, weights) for model, weights in _published() if weights.file == name), None)
+
+
+def _published() -> Iterator[tuple[str, TorchvisionWeights]]:
+    for model, weights in published_weights():
+        if isinstance(weights, TorchvisionWeights):
+            yield model, weights
 
 
 def fetch(weights: TorchvisionWeights) -> Path:
@@ -58,6 +66,7 @@ def fetch(weights: TorchvisionWeights) -> Path:
     except ImportError as error:
         raise WeightsUnavailableError.from_missing(error, way_out) from error
     path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
     try:
         with (
             requests.get(address, timeout=_SECONDS, stream=True) as answer,
@@ -65,7 +74,6 @@ def fetch(weights: TorchvisionWeights) -> Path:
             unfinished.open("wb") as file,
         ):
             answer.raise_for_status()
-            digest = hashlib.sha256()
             for chunk in answer.iter_content(1 << 20):
                 digest.update(chunk)
                 file.write(chunk)

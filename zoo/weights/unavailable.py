@@ -1,10 +1,10 @@
-"""`WeightsUnavailableError`: what to do where weights cannot be had."""
+"""`WeightsUnavailableError`: weights cannot be had here, and what to do about it."""
 
 from __future__ import annotations
 
 
 class WeightsUnavailableError(Exception):
-    """Weights cannot be fetched, or not be read here; the message says what to do."""
+    """Weights cannot be fetched or cannot be read here; the message says what to do."""
 
     @classmethod
     def from_network(cls, address: str, error: Exception, way_out: str) -> WeightsUnavailableError:
