@@ -47,6 +47,8 @@ def made(tmp_path, tensors, description: Any):
     from safetensors.numpy import save_file
 
     path = tmp_path / "w.safetensors"
+    if isinstance(description, dict):
+        description = {"crc32": {}} | description
     text = description if isinstance(description, str) else json.dumps(description)
     save_file(tensors, path, {"zoo": text})
     return path
@@ -87,7 +89,8 @@ ODD = [
     (changed(numerics=[]), "numerics is [], but must be a mapping"),
     (changed(numerics={"epsilon": "small"}), "numerics is {'epsilon': 'small'}, but must be a mapping"),
     (changed(numerics={"eps": 1e-5}), "numerics is {'eps': 1e-05}, but must be a mapping"),
-    (changed(crc32=[1]), "crc32 is [1], but must be a mapping"),
+    (changed(crc32=None), "crc32 is None, but must be a mapping from tensors to checksums"),
+    (changed(crc32=[1]), "crc32 is [1], but must be a mapping from tensors to checksums"),
     (changed(crc32={"head.bias": "0"}), "was changed after it was written, by the checksums of head.bias"),
 ]
 

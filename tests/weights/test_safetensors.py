@@ -11,7 +11,7 @@ from flax import nnx
 import zoo
 from zoo.blocks import ConvNormAct
 from zoo.weights.load import load_weights
-from zoo.weights.safetensors import read_tensors, save_weights
+from zoo.weights.safetensors import read_tensors, save_weights, write_tensors
 
 
 def block(seed: int = 0, out_channels: int = 4) -> ConvNormAct:
@@ -91,3 +91,23 @@ def test_a_damaged_file_is_refused(tmp_path):
         load_weights(block(), path)
     with pytest.raises(FileNotFoundError):
         load_weights(block(), tmp_path / "absent.safetensors")
+
+
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path):
+    path, description = tmp_path / "w.safetensors", {"image_size": 32, "mean": [0.1] * 3, "std": [0.2] * 3, "note": "x"}
+    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(2, np.float32)}
+    write_tensors(path, tensors, description)
+    whole = path.read_bytes()
+    key = whole.index(b'"zoo"')  # without which it is a file of somebody else
+    for place in set(range(len(whole))) - set(range(key + 1, key + 4)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place % 8)
+        path.write_bytes(changed)
+        try:
+            read, read_description = read_tensors(path)
+        except ValueError:
+            continue
+        assert read_description == description, place
+        assert sorted(tensor.tobytes() for tensor in read.values()) == sorted(
+            tensor.tobytes() for tensor in tensors.values()
+        ), place

@@ -19,6 +19,7 @@ from zoo.weights.description import check_description, require
 from zoo.weights.numerics import Numerics
 
 _KEY, _CHECKSUMS = "zoo", "crc32"
+_DESCRIPTION = ""  # whose checksum lies among those of the tensors, which all have names
 
 
 def save_weights(model: nnx.Module, path: str | os.PathLike[str], description: Mapping[str, Any] | None = None) -> None:
@@ -48,7 +49,7 @@ def write_tensors(
     description: Mapping[str, Any],
     **metadata: str,
 ) -> None:
-    """Writes a safetensors file, atomically, with a checksum of each tensor in its header.
+    """Writes a safetensors file, atomically, with checksums of each tensor and of the description in its header.
 
     The same content gives the same bytes, if there is no other metadata: safetensors writes several in any order.
 
@@ -67,6 +68,7 @@ def write_tensors(
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksums = {name: zlib.crc32(tensor.tobytes()) for name, tensor in contiguous.items()}
     # Not save_file(), whose errors do not name the file, and whose file nobody else can read.
+    checksums[_DESCRIPTION] = _checksum_of(description, checksums)
     content = save(contiguous, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
     with replacing(Path(path)) as unfinished:
         unfinished.write_bytes(content)
@@ -106,7 +108,16 @@ def _read_header(text: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: the description is no JSON: {error}") from error
-    description = check_description(content, path)
-    checksums = description.pop(_CHECKSUMS, {})
-    require(isinstance(checksums, dict), path, _CHECKSUMS, checksums, "a mapping")
-    return description, checksums
+    require(isinstance(content, dict), path, "the description", content, "a mapping")
+    if not content:
+        return {}, {}
+    checksums = content.pop(_CHECKSUMS, None)
+    require(isinstance(checksums, dict), path, _CHECKSUMS, checksums, "a mapping from tensors to checksums")
+    own = checksums.pop(_DESCRIPTION, None)
+    if own is not None and own != _checksum_of(content, checksums):
+        raise ValueError(f"{path} was changed after it was written, by the checksum of its description")
+    return check_description(content, path), checksums
+
+
+def _checksum_of(description: Mapping[str, Any], checksums: Mapping[str, int]) -> int:
+    return zlib.crc32(json.dumps([description, checksums], sort_keys=True).encode())
