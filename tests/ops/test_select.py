@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -169,6 +170,18 @@ def test_native_is_lax_itself():
             with ops.force_lowering(forced):
                 jaxpr = jax.make_jaxpr(sine(ops.conv_general_dilated))(x, kernel)
         assert ("zoo_convolution" in str(jaxpr)) == is_ours
+
+
+def test_a_compiled_function_is_compiled_anew_within_the_block():
+    x, kernel = jnp.ones((2, 5, 5, 8)), jnp.ones((3, 3, 8, 4))
+    function = jax.jit(jax.jit(sine(ops.conv_general_dilated)))
+    for name in (None, "native", "dense", None):
+        with nullcontext() if name is None else ops.force_lowering(name):
+            function(x, kernel)
+            jaxpr = str(jax.make_jaxpr(function)(x, kernel))
+        assert ("zoo_convolution" in jaxpr) == (name != "native")
+        assert ("forced=dense" in jaxpr) == (name == "dense")
+    assert function._cache_size() == 3
 
 
 def test_forcing_an_unknown_lowering_is_refused():

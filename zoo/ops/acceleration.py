@@ -1,4 +1,4 @@
-"""`accelerate`: the measured lowerings for a model that was written without them."""
+"""`accelerate`: the measured lowerings for a model written without them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from zoo.ops.convolution import conv_general_dilated
 def accelerate(model: nnx.Module) -> int:
     """Makes every `nnx.Conv` of a model compute by `zoo.ops.conv_general_dilated`, in place.
 
-    Parameters and results stay as they are, but for rounding. `nnx.ConvTranspose` has no such setting and is left
-    alone; `zoo.ops.conv_transpose` can take the place of `jax.lax.conv_transpose` in a layer of one's own.
+    Parameters stay as they are, and so do results, up to rounding. `nnx.ConvTranspose` has no such setting and is left
+    alone; `zoo.ops.conv_transpose` can take the place of `jax.lax.conv_transpose` in your own layers.
 
     Args:
         model: any NNX module; call this before `nnx.jit` or `nnx.split`.

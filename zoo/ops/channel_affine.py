@@ -5,10 +5,10 @@ channel. The first is linear in (scale, shift), the second in y, and as such the
 a batch are `channel_sums(x, x)`, and what autodiff makes of the normalisation needs one more `channel_sums`, of x and
 the cotangent: one pass over memory each, and nothing to save but x.
 
-As JAX primitives they keep that form under autodiff of any order and mode. On the CPU a sum is computed as a
-reduction of two operands at once, which XLA fuses with what it sums; it would write the product x·y to memory else.
-And it is a loop over parts of the batch, because XLA fuses nothing across a loop's border: what y was made by, such
-as all the taps of a depthwise convolution, would be computed in the sum once more.
+As JAX primitives they keep that form under autodiff of any order and mode. On the CPU both sums are computed in one
+reduction of two operands, which XLA fuses with what it sums; otherwise it would write the product x·y to memory. The
+reduction is a loop over parts of the batch, because XLA fuses nothing across a loop's border: without it, whatever
+makes y, such as all the taps of a depthwise convolution, would be computed a second time in the sum.
 """
 
 from __future__ import annotations

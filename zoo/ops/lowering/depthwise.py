@@ -7,7 +7,7 @@ channel vectors, which XLA fuses into one loop. Its gradients are of the same ki
 - kernel: `dw[t] = Σ_o x[o·s + t·d - p] · dy[o]`. XLA:CPU writes a product to memory before it sums it, but not in
   a reduction of several operands at once: that is one loop over x and dy for all taps. It sums over space only, or
   on small maps over rows only, so that channels stay the innermost, vectorised axis of a result that still has
-  examples to share out between threads; the rest is little.
+  examples to share out between threads; what is left to sum is small.
 
 A depth multiplier m > 1 repeats each input channel m times. Sums are in float32 at least.
 """

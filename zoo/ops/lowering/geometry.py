@@ -55,12 +55,12 @@ class ConvGeometry:
 
     @property
     def taps(self) -> int:
-        """How many numbers of one channel's kernel an output pixel meets."""
+        """How many pixels of a channel the kernel covers."""
         return math.prod(self.kernel_size)
 
     @property
     def phases(self) -> int:
-        """Into how many maps the strides divide the input."""
+        """The number of maps that the strides divide the input into."""
         return math.prod(self.strides)
 
     @property

@@ -3,8 +3,8 @@
 XLA:CPU computes a grouped kernel gradient group by group in scalar code. Packing `p` neighbouring groups of `c`
 channels into one super-group, with their kernels on the diagonal of a (p·c)-wide kernel and zeros elsewhere,
 costs `p` times the multiplications but makes every product a dense one of useful width. Packing wider than
-needed only multiplies the zeros, so super-groups are just wide enough. They are computed one after another, and
-where there are very many, as in the gradients of single examples, in a loop: each would make the program longer.
+needed only multiplies the zeros, so super-groups are just wide enough. They are computed one after another; where
+there are very many, as in the gradients of single examples, in a loop, because each makes the program longer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jax import lax
 from zoo.ops.lowering import dense, pointwise
 from zoo.ops.lowering.geometry import ConvGeometry
 
-_MOST_UNROLLED = 32  # super-groups, as many as ResNeXt 32x4d has
+_MOST_UNROLLED = 32  # super-groups, as many as ResNeXt 32x4d has; fewer at strides above 2
 
 _Parts: TypeAlias = Sequence[jax.Array] | jax.Array
 """An array for each super-group; in a loop they are one array, whose first axis counts them."""
@@ -81,7 +81,7 @@ class _SuperGroups:
     def __init__(self, geometry: ConvGeometry) -> None:
         self.groups, self.packed = geometry.groups, super_group_size(geometry)
         self.count = geometry.groups // self.packed
-        self.is_unrolled = self.count <= _MOST_UNROLLED
+        self.is_unrolled = self.count * max(1, geometry.phases // 4) <= _MOST_UNROLLED
         in_channels, out_channels = geometry.in_channels // self.count, geometry.out_channels // self.count
         self.geometry = replace(
             geometry,

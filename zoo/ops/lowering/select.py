@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import jax
@@ -102,7 +101,7 @@ RULES: tuple[Rule, ...] = (
 
 _UNMEASURED = Choice("native", "no lowering of ours was measured to win on this platform")
 
-_forced: ContextVar[LoweringName | None] = ContextVar("the lowering that is forced", default=None)
+_forced = jax.make_user_context(None)  # the name of a lowering; part of the key of JAX's caches
 
 
 def select(problem: Problem, platform: str, forced: LoweringName | None = None) -> Choice:
@@ -126,7 +125,8 @@ def select(problem: Problem, platform: str, forced: LoweringName | None = None) 
 
 def forced_lowering() -> LoweringName | None:
     """The lowering that the innermost `force_lowering` names; None outside of any."""
-    return _forced.get()
+    name: LoweringName | None = _forced.value
+    return name
 
 
 @contextmanager
@@ -137,15 +137,12 @@ def force_lowering(name: LoweringName) -> Iterator[None]:
     left to XLA's own lowering; `zoo.ops.explain` tells which, and why. "native" fits all of them: each is then traced
     as plain `jax.lax.conv_general_dilated`.
 
-    A function that `jax.jit` has traced before is not traced again, and keeps its lowerings.
+    What `jax.jit` has compiled outside of the block is compiled anew within it, and the other way round.
 
     Raises:
         ValueError: if there is no such lowering.
     """
     if name not in LOWERINGS:
         raise ValueError(f"unknown lowering {name!r}; there are {', '.join(LOWERINGS)}")
-    token = _forced.set(name)
-    try:
+    with _forced(name):
         yield
-    finally:
-        _forced.reset(token)
