@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from tests.quick import FASTEST_TO_COMPILE
 from zoo import blocks
 from zoo.ops import force_lowering
 
+SQUEEZE = partial(blocks.SqueezeExcite, squeeze_channels=2)
 # The smallest of each that has all of its branches, and the channels that it makes of X's eight.
 BLOCKS = {
     "ASPP": ((8, 4), {"rates": (1, 2)}, 4),
@@ -37,7 +39,7 @@ BLOCKS = {
     "GridReduction": ((8, 2, (2, 3)), {"padding": 1}, 13),
     "GroupedConv": ((8, 4), {"groups": 2}, 4),
     "InceptionModule": ((8, 1, (2, 3), (2, 3), 1), {}, 8),
-    "InvertedResidual": ((8, 4), {"expansion_ratio": 2, "squeeze_excite": lambda c, **o: blocks.SqueezeExcite(c, 2, **o)}, 4),
+    "InvertedResidual": ((8, 4), {"expansion_ratio": 2, "squeeze_excite": SQUEEZE}, 4),
     "NaiveInceptionModule": ((8, 1, 2, 3), {}, 14),
     "PointwiseConv": ((8, 4), {}, 4),
     "ResNeXtBlock": ((8, 4, 4), {"cardinality": 2}, 4),
@@ -56,8 +58,8 @@ SINGLE_CONVOLUTIONS = (
 NO_MODULES = {"Activation", "Norm", "he_normal"}
 
 ORDER = (
-    "stride", "dilation", "groups", "depth_multiplier", "cardinality", "padding", "drop_path", "use_bias", "norm", "act",
-    "dtype", "param_dtype", "precision", "preferred_element_type", "kernel_init", "bias_init", "rngs",
+    "stride", "dilation", "groups", "depth_multiplier", "cardinality", "padding", "drop_path", "use_bias", "norm",
+    "act", "dtype", "param_dtype", "precision", "preferred_element_type", "kernel_init", "bias_init", "rngs",
 )  # fmt: skip
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 5, 5, 8)), jnp.float32)

@@ -23,7 +23,7 @@ class Conv(nnx.Conv):
         kernel_size: taps, one number or (vertical, horizontal).
         stride: step of the kernel, in both directions.
         dilation: distance between neighbouring taps, in both directions (1511.07122).
-        groups: channels are split into so many groups, each convolved on its own.
+        groups: number of groups that the channels are split into, each convolved on its own.
         padding: pixels on every side; None for `dilation * (kernel_size - 1) // 2`.
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.

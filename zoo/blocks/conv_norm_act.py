@@ -28,7 +28,7 @@ class ConvNormAct(nnx.Module):
         kernel_size: taps, one number or (vertical, horizontal).
         stride: step of the kernel.
         dilation: distance between neighbouring taps.
-        groups: channels are split into so many groups.
+        groups: number of groups that the channels are split into.
         padding: pixels on every side; None for `dilation * (kernel_size - 1) // 2`.
         norm: makes the normalisation; None leaves it out and gives the convolution a bias instead.
         act: activation; None for a linear layer.

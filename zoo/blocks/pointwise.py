@@ -20,7 +20,7 @@ class PointwiseConv(Conv):
         in_channels: channels of the input.
         out_channels: channels of the output.
         stride: step between the pixels that are kept.
-        groups: channels are split into so many groups, each mixed on its own.
+        groups: number of groups that the channels are split into, each mixed on its own.
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.

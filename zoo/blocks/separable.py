@@ -91,7 +91,7 @@ class DepthwiseSeparableConv(nnx.Module):
         stride: step of the depthwise convolution.
         dilation: distance between neighbouring taps of the depthwise convolution.
         norm: makes both normalisations; None leaves them out.
-        act: both activations; None for none.
+        act: both activations; None leaves them out.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` key.
