@@ -3,7 +3,7 @@
 from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.context import ASPP, ContextModule
 from zoo.blocks.conv import Conv
-from zoo.blocks.conv_norm_act import ConvNormAct
+from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
 from zoo.blocks.drop_path import DropPath
 from zoo.blocks.factorized_inception import (
     AsymmetricGridReduction,
@@ -15,6 +15,7 @@ from zoo.blocks.factorized_inception import (
 from zoo.blocks.flattened import FlattenedConv
 from zoo.blocks.grouped import GroupedConv, ShuffledGroupedConv
 from zoo.blocks.inception import ExtremeInception, InceptionModule, NaiveInceptionModule
+from zoo.blocks.initializers import he_normal
 from zoo.blocks.inverted_residual import InvertedResidual
 from zoo.blocks.pointwise import PointwiseConv
 from zoo.blocks.residual import BasicBlock, Bottleneck
@@ -28,6 +29,7 @@ from zoo.blocks.universal_inverted_bottleneck import FusedInvertedBottleneck, Un
 
 __all__ = [
     "ASPP",
+    "Activation",
     "AsymmetricGridReduction",
     "AsymmetricInception",
     "BasicBlock",
@@ -50,6 +52,7 @@ __all__ = [
     "InceptionModule",
     "InvertedResidual",
     "NaiveInceptionModule",
+    "Norm",
     "PointwiseConv",
     "ResNeXtBlock",
     "ResizeConv",
@@ -59,4 +62,5 @@ __all__ = [
     "SpatiallySeparableConv",
     "SqueezeExcite",
     "UniversalInvertedBottleneck",
+    "he_normal",
 ]

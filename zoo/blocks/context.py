@@ -38,7 +38,7 @@ class ContextModule(nnx.Module):
         rngs: gives the `params` key.
 
     Raises:
-        ValueError: if a number is out of range, or there is no such form.
+        ValueError: if a number is out of range, or the form is not known.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ def identity_initializer(groups: int) -> Initializer:
     Input and output channels are each split evenly into `groups`. The middle tap gives every output the sum of the
     inputs of its group times groups / outputs; over a chain of layers that begins and ends with as many channels,
     these factors multiply to the identity. Where a group has several channels, the other weights are small noise,
-    without which the channels of a group would stay alike for ever.
+    without which the channels of a group would stay equal forever.
 
     Args:
         groups: how many; must divide the channels of both sides.
@@ -100,8 +100,8 @@ def identity_initializer(groups: int) -> Initializer:
 class ASPP(nnx.Module):
     """Atrous spatial pyramid pooling: (N, H, W, in_channels) -> (N, H, W, out_channels) (1706.05587, section 3.3).
 
-    Side by side a 1×1 convolution, one dilated 3×3 convolution for every rate, and the average over the whole map
-    with a 1×1 convolution, spread over all pixels again; their outputs are concatenated and mixed by a 1×1
+    Side by side a 1×1 convolution, one dilated 3×3 convolution per rate, and the average over the whole map
+    with a 1×1 convolution, broadcast to all pixels; their outputs are concatenated and mixed by a 1×1
     convolution. Each convolution is followed by norm and activation.
 
     Args:

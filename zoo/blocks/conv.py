@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo import ops
 from zoo.blocks.initializers import he_normal
@@ -23,12 +23,16 @@ class Conv(nnx.Conv):
         kernel_size: taps, one number or (vertical, horizontal).
         stride: step of the kernel, in both directions.
         dilation: distance between neighbouring taps, in both directions (1511.07122).
-        groups: channels are split into so many groups, each convolved on its own.
+        groups: number of groups that the channels are split into, each convolved on its own.
         padding: pixels on every side; None for `dilation * (kernel_size - 1) // 2`.
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises the kernel; He's normal (`he_normal`) by default.
+        bias_init: initialises the bias; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -48,7 +52,10 @@ class Conv(nnx.Conv):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = he_normal,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
@@ -76,7 +83,10 @@ class Conv(nnx.Conv):
             use_bias=use_bias,
             dtype=dtype,
             param_dtype=param_dtype,
-            kernel_init=kernel_init or he_normal,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
+            kernel_init=kernel_init,
+            bias_init=bias_init,
             conv_general_dilated=ops.conv_general_dilated,
             rngs=rngs,
         )

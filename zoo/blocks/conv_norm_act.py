@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv import Conv
+from zoo.blocks.initializers import he_normal
 
 Activation = Callable[[jax.Array], jax.Array]
 Norm = Callable[..., Any]
@@ -27,12 +28,14 @@ class ConvNormAct(nnx.Module):
         kernel_size: taps, one number or (vertical, horizontal).
         stride: step of the kernel.
         dilation: distance between neighbouring taps.
-        groups: channels are split into so many groups.
+        groups: number of groups that the channels are split into.
         padding: pixels on every side; None for `dilation * (kernel_size - 1) // 2`.
         norm: makes the normalisation; None leaves it out and gives the convolution a bias instead.
         act: activation; None for a linear layer.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of the convolution, as `jax.lax.conv_general_dilated` takes it.
+        kernel_init: initialises the kernel; He's normal by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -53,6 +56,8 @@ class ConvNormAct(nnx.Module):
         act: Activation | None = jax.nn.relu,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
+        precision: PrecisionLike = None,
+        kernel_init: Initializer = he_normal,
         rngs: nnx.Rngs,
     ) -> None:
         self.conv = Conv(
@@ -66,6 +71,8 @@ class ConvNormAct(nnx.Module):
             use_bias=norm is None,
             dtype=dtype,
             param_dtype=param_dtype,
+            precision=precision,
+            kernel_init=kernel_init,
             rngs=rngs,
         )
         self.norm = nnx.data(norm and norm(out_channels, dtype=dtype, param_dtype=param_dtype, rngs=rngs))

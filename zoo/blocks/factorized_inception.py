@@ -30,7 +30,7 @@ class FactorizedInception(Branches):
         pointwise: channels that the 1×1 convolution gives.
         conv5: channels that the reduction and the 5×5 convolution give.
         double_conv3: channels that the reduction and each of the two 3×3 convolutions give.
-        pool: channels that the 1×1 convolution behind the pooling gives.
+        pool: channels that the 1×1 convolution after the pooling gives.
         norm: makes the normalisations; None leaves them out.
         act: activation.
         dtype: of the computation; None for that of input and parameters.
@@ -132,8 +132,8 @@ class ExpandedInception(Branches):
         in_channels: channels of the input.
         pointwise: channels that the 1×1 convolution gives.
         conv3: channels that the reduction and each of the 1×3 and the 3×1 convolution give.
-        double_conv3: the same for the branch that has a 3×3 convolution, of the second width, behind its reduction.
-        pool: channels that the 1×1 convolution behind the pooling gives.
+        double_conv3: the same for the branch that has a 3×3 convolution, of the second width, after its reduction.
+        pool: channels that the 1×1 convolution after the pooling gives.
         norm: makes the normalisations; None leaves them out.
         act: activation.
         dtype: of the computation; None for that of input and parameters.

@@ -7,10 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo.blocks.conv import Conv
 from zoo.blocks.separable import DepthwiseConv
+
+_LECUN_NORMAL = nnx.initializers.lecun_normal()
 
 
 class FlattenedConv(nnx.Module):
@@ -27,8 +29,12 @@ class FlattenedConv(nnx.Module):
         use_bias: whether a bias is added after each of the three, as in the paper.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises all kernels. By default LeCun's normal, whose variance 1 / fan-in lets a chain of
             linear filters keep the scale of its input.
+        bias_init: initialises the biases; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -44,14 +50,20 @@ class FlattenedConv(nnx.Module):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = _LECUN_NORMAL,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         shared: dict[str, Any] = {
             "use_bias": use_bias,
             "dtype": dtype,
             "param_dtype": param_dtype,
-            "kernel_init": kernel_init or nnx.initializers.lecun_normal(),
+            "precision": precision,
+            "preferred_element_type": preferred_element_type,
+            "kernel_init": kernel_init,
+            "bias_init": bias_init,
             "rngs": rngs,
         }
         self.lateral = Conv(in_channels, out_channels, 1, **shared)

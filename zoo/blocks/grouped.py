@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo.blocks.conv import Conv
+from zoo.blocks.initializers import he_normal
 from zoo.ops import channel_shuffle
 
 
@@ -31,7 +32,11 @@ class GroupedConv(Conv):
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises the kernel; He's normal by default.
+        bias_init: initialises the bias; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -51,7 +56,10 @@ class GroupedConv(Conv):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = he_normal,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         super().__init__(
@@ -65,7 +73,10 @@ class GroupedConv(Conv):
             use_bias=use_bias,
             dtype=dtype,
             param_dtype=param_dtype,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
             kernel_init=kernel_init,
+            bias_init=bias_init,
             rngs=rngs,
         )
 

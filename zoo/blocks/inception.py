@@ -117,7 +117,7 @@ class NaiveInceptionModule(Branches):
 class InceptionModule(Branches):
     """(N, H, W, in_channels) -> (N, H, W, sum of the branches): with reductions (1409.4842, figure 2b).
 
-    Its branches are a 1×1 convolution, a 3×3 and a 5×5 one behind a reduction each, and a 1×1 one behind a 3×3 max
+    Its branches are a 1×1 convolution, a 3×3 and a 5×5 one, each after a reduction, and a 1×1 one after a 3×3 max
     pooling, in this order.
 
     Args:
@@ -125,7 +125,7 @@ class InceptionModule(Branches):
         pointwise: channels that the 1×1 convolution gives.
         conv3: channels that the reduction and the 3×3 convolution give.
         conv5: channels that the reduction and the 5×5 convolution give.
-        pool: channels that the 1×1 convolution behind the pooling gives.
+        pool: channels that the 1×1 convolution after the pooling gives.
         large_kernel_size: taps of the 5×5 convolution; public weights for PyTorch have 3.
         norm: makes the normalisations; None leaves them out.
         act: activation.
@@ -168,7 +168,7 @@ class InceptionModule(Branches):
 class ExtremeInception(nnx.Module):
     """(N, H, W, in_channels) -> (N, H', W', out_channels): 1×1, then each channel by itself (1610.02357, figure 4).
 
-    An Inception module with one branch for every channel that its 1×1 convolution gives. It differs from a
+    An Inception module with one branch per channel that its 1×1 convolution gives. It differs from a
     `DepthwiseSeparableConv` in the order of the two, so that the depthwise convolution filters the outputs.
 
     Args:
@@ -177,7 +177,7 @@ class ExtremeInception(nnx.Module):
         kernel_size: taps of the depthwise convolution.
         stride: step of the depthwise convolution.
         norm: makes both normalisations; None leaves them out.
-        act: both activations, as behind all convolutions of an Inception module; None for none.
+        act: both activations, as after all convolutions of an Inception module; None leaves them out.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` key.

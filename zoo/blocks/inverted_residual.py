@@ -20,7 +20,7 @@ class InvertedResidual(nnx.Module):
 
     A 1×1 convolution widens the input by the expansion ratio, a depthwise one filters it, and a linear 1×1
     convolution narrows it again. Where the shape stays the same, the input is added. MnasNet (1807.11626) and
-    MobileNetV3 (1905.02244, section 5.1) have squeeze-and-excitation behind the depthwise convolution.
+    MobileNetV3 (1905.02244, section 5.1) have squeeze-and-excitation after the depthwise convolution.
 
     Args:
         in_channels: channels of the input.
@@ -31,7 +31,7 @@ class InvertedResidual(nnx.Module):
         expansion_ratio: channels of the hidden layers over `in_channels`; 1 leaves the expansion out.
         hidden_channels: channels of the hidden layers, if they are not a multiple of `in_channels`.
         squeeze_excite: makes the squeeze-and-excitation of the hidden layer, `squeeze_excite(channels, dtype=...,
-            param_dtype=..., rngs=...)`; None for no such.
+            param_dtype=..., rngs=...)`; None leaves it out.
         drop_path: probability of dropping the branch that is added to the input.
         norm: makes the normalisations; None leaves them out.
         act: activation of the hidden layers.

@@ -18,7 +18,7 @@ from zoo.blocks.squeeze_excite import SqueezeExcite
 class BasicBlock(nnx.Module):
     """(N, H, W, in_channels) -> (N, H', W', out_channels): two 3×3 convolutions and a shortcut (1512.03385, figure 5).
 
-    The shortcut is a strided 1×1 convolution where the shape changes (option B), else the input itself.
+    The shortcut is a strided 1×1 convolution where the shape changes (option B), otherwise the input itself.
 
     Args:
         in_channels: channels of the input.
@@ -71,7 +71,7 @@ class Bottleneck(nnx.Module):
     ResNet's bottleneck (1512.03385, figure 5) with the stride on its 3×3 convolution, as public weights have it;
     with groups ResNeXt's block in its form (c) (1611.05431, figure 3), and RegNetX's where the hidden channels are as
     many as the output's; with squeeze-and-excitation RegNetY's (2003.13678, section 5). The shortcut is a strided
-    1×1 convolution where the shape changes, else the input itself unless it is asked to be a convolution, as in block
+    1×1 convolution where the shape changes, otherwise the input itself, unless a convolution is asked for, as in block
     B of DetNet (1804.06215, figure 2).
 
     Args:
@@ -81,8 +81,8 @@ class Bottleneck(nnx.Module):
         stride: step of the 3×3 convolution.
         dilation: of the 3×3 convolution.
         groups: of the 3×3 convolution; ResNeXt's cardinality.
-        squeeze_channels: of the squeeze-and-excitation behind the 3×3 convolution; None for no such.
-        project_shortcut: whether the shortcut is a convolution even where the shape stays.
+        squeeze_channels: of the squeeze-and-excitation after the 3×3 convolution; None leaves it out.
+        project_shortcut: whether the shortcut is a convolution even where the shape stays the same.
         drop_path: probability of dropping the branch that is added to the shortcut.
         norm: makes the normalisations.
         act: activation.

@@ -44,8 +44,8 @@ class ResNeXtBlock(Bottleneck):
         rngs: gives the `params` key, and the `dropout` key for `drop_path`.
 
     Raises:
-        ValueError: if a number is out of range, `cardinality` does not divide `hidden_channels`, or there is no such
-            form.
+        ValueError: if a number is out of range, `cardinality` does not divide `hidden_channels`, or the form is
+            not known.
     """
 
     def __init__(

@@ -7,11 +7,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv import Conv
 from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
+from zoo.blocks.initializers import he_normal
 
 
 class DepthwiseConv(Conv):
@@ -27,7 +28,11 @@ class DepthwiseConv(Conv):
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises the kernel; He's normal by default.
+        bias_init: initialises the bias; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -46,7 +51,10 @@ class DepthwiseConv(Conv):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = he_normal,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         if depth_multiplier < 1:
@@ -62,7 +70,10 @@ class DepthwiseConv(Conv):
             use_bias=use_bias,
             dtype=dtype,
             param_dtype=param_dtype,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
             kernel_init=kernel_init,
+            bias_init=bias_init,
             rngs=rngs,
         )
 
@@ -80,7 +91,7 @@ class DepthwiseSeparableConv(nnx.Module):
         stride: step of the depthwise convolution.
         dilation: distance between neighbouring taps of the depthwise convolution.
         norm: makes both normalisations; None leaves them out.
-        act: both activations; None for none.
+        act: both activations; None leaves them out.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` key.

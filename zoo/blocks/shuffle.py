@@ -20,7 +20,7 @@ class ShuffleUnitV1(nnx.Module):
 
     A grouped 1×1 convolution narrows the input to a quarter of the output's channels, which are shuffled; a linear
     depthwise and a linear grouped 1×1 convolution follow. Where the shape stays the same, the result is added to the
-    input, else it gets so many channels as the input, averaged over 3×3 pixels, lacks of the output, and follows it.
+    input; otherwise it follows the input, averaged over 3×3 pixels, along the channels.
 
     Args:
         in_channels: channels of the input.

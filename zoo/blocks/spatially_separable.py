@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo.blocks.conv import Conv
+from zoo.blocks.initializers import he_normal
 
 
 class SpatiallySeparableConv(nnx.Module):
@@ -25,7 +26,11 @@ class SpatiallySeparableConv(nnx.Module):
         use_bias: whether a bias is added, after both.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises both kernels; He's normal by default.
+        bias_init: initialises the bias; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -42,7 +47,10 @@ class SpatiallySeparableConv(nnx.Module):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = he_normal,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         def conv(channels: int, size: tuple[int, int], has_bias: bool) -> Conv:
@@ -54,7 +62,10 @@ class SpatiallySeparableConv(nnx.Module):
                 use_bias=has_bias,
                 dtype=dtype,
                 param_dtype=param_dtype,
+                precision=precision,
+                preferred_element_type=preferred_element_type,
                 kernel_init=kernel_init,
+                bias_init=bias_init,
                 rngs=rngs,
             )
 

@@ -20,8 +20,8 @@ class SqueezeExcite(nnx.Module):
     Args:
         channels: channels of the input.
         squeeze_channels: channels of the bottleneck.
-        act: activation of the bottleneck.
         gate: maps to the factor; the sigmoid of the paper, or MobileNetV3's `jax.nn.hard_sigmoid`.
+        act: activation of the bottleneck.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` key.
@@ -35,8 +35,8 @@ class SqueezeExcite(nnx.Module):
         channels: int,
         squeeze_channels: int,
         *,
-        act: Activation = jax.nn.relu,
         gate: Activation = jax.nn.sigmoid,
+        act: Activation = jax.nn.relu,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype, Initializer, PrecisionLike
 
 from zoo import ops
 from zoo.blocks.conv import Conv
@@ -36,7 +36,11 @@ class ConvTranspose(nnx.Module):
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises the kernel; He's normal by default.
+        bias_init: initialises the bias; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -56,7 +60,10 @@ class ConvTranspose(nnx.Module):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = he_normal,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size,
@@ -77,9 +84,11 @@ class ConvTranspose(nnx.Module):
         self.dilation = dilation
         self.padding = (extent - padding, extent - padding + output_padding)  # of the input spread by the stride
         shape = (kernel_size, kernel_size, in_channels, out_channels)
-        self.kernel = nnx.Param((kernel_init or he_normal)(rngs.params(), shape, param_dtype))
-        self.bias = nnx.data(nnx.Param(jnp.zeros((out_channels,), param_dtype)) if use_bias else None)
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
+        self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_channels,), param_dtype)) if use_bias else None)
         self.dtype = dtype
+        self.precision = precision
+        self.preferred_element_type = preferred_element_type
 
     def __call__(self, x: jax.Array) -> jax.Array:
         bias = None if self.bias is None else self.bias[...]
@@ -91,6 +100,8 @@ class ConvTranspose(nnx.Module):
             (self.padding, self.padding),
             (self.dilation, self.dilation),
             transpose_kernel=True,
+            precision=self.precision,
+            preferred_element_type=self.preferred_element_type,
         )
         return y if bias is None else y + bias
 
@@ -109,7 +120,11 @@ class ResizeConv(nnx.Module):
         use_bias: whether a bias is added.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
+        precision: of products and sums, as `jax.lax.conv_general_dilated` takes it.
+        preferred_element_type: dtype in which products are added up, and of the result; None for that of the
+            computation.
         kernel_init: initialises the kernel; He's normal by default.
+        bias_init: initialises the bias; zeros by default.
         rngs: gives the `params` key.
 
     Raises:
@@ -126,7 +141,10 @@ class ResizeConv(nnx.Module):
         use_bias: bool = True,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
-        kernel_init: Initializer | None = None,
+        precision: PrecisionLike = None,
+        preferred_element_type: Dtype | None = None,
+        kernel_init: Initializer = he_normal,
+        bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ) -> None:
         if scale < 1:
@@ -141,7 +159,10 @@ class ResizeConv(nnx.Module):
             use_bias=use_bias,
             dtype=dtype,
             param_dtype=param_dtype,
+            precision=precision,
+            preferred_element_type=preferred_element_type,
             kernel_init=kernel_init,
+            bias_init=bias_init,
             rngs=rngs,
         )
 
