@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from zoo.data.image_folder import ImageFolder
 from zoo.data.stream import batches, stream
+from zoo.pictures import UnreadablePictureError
 
 
 class Numbers:
@@ -62,13 +68,24 @@ def test_seeds_give_unrelated_orders() -> None:
     assert not {tuple(batch) for batch in first} & {tuple(batch) for batch in second}
 
 
-def test_worker_processes_give_the_same_batches() -> None:
-    threads = labels(range_source(), 4, batch_size=3, seed=1, start_step=2)
-    assert labels(range_source(), 4, batch_size=3, seed=1, start_step=2, num_workers=2) == threads
+def test_worker_processes_give_the_same_batches_and_errors(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    for number in range(10):
+        Image.new("RGB", (1, 1), (number, 0, 0)).save(tmp_path / "c" / f"{number}.png")
+    (tmp_path / "c" / "7.png").write_bytes(b"")
+    source = ImageFolder(tmp_path, 1)
 
+    def read(workers: int) -> tuple[list[list[int]], str]:
+        arrived: list[list[int]] = []
+        reader = stream(source, batch_size=2, seed=2, start_step=1, num_workers=workers)
+        with pytest.raises(UnreadablePictureError) as caught:
+            arrived.extend(images[:, 0, 0, 0].tolist() for images, _ in reader)
+        return arrived, str(caught.value)
 
-def range_source() -> list[dict[str, Any]]:
-    return [{"image": np.full((1, 1, 3), index, np.uint8), "label": index} for index in range(10)]
+    in_threads, message = read(0)
+    assert message == f"cannot read the picture {tmp_path}/c/7.png: Pillow knows no such format"
+    assert len(in_threads) >= 2
+    assert read(2) == (in_threads, message)
 
 
 def test_sizes_that_differ_are_named() -> None:
@@ -109,3 +126,15 @@ def test_one_pass_in_order() -> None:
     assert list(batches(Numbers(0), 4)) == []
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         batches(Numbers(10), 0)
+
+
+def test_nothing_is_complained_of_when_a_program_ends_in_the_middle_of_an_epoch() -> None:
+    code = """
+import numpy as np
+from zoo.data.stream import stream
+source = [{"image": np.zeros((8, 8, 3), np.uint8), "label": 0}] * 16
+held = stream(source, batch_size=2, seed=0, num_workers=2)
+next(held), next(held)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import atexit
+import weakref
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -45,7 +47,7 @@ def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, n
     if start_step < 0 or num_workers < 0:
         raise ValueError(f"start_step and num_workers must not be negative: {start_step}, {num_workers}")
     # A seed given to `shuffle` itself would make epoch 1 of seed 0 the same as epoch 0 of seed 1.
-    examples = grain.MapDataset.source(source).seed(seed).shuffle()
+    examples = grain.MapDataset.source(_ErrorsAsExamples(source)).seed(seed).shuffle()
     steps = examples.batch(batch_size, drop_remainder=True, batch_fn=list).map(_stack).repeat()
     reader = steps[start_step:].to_iter_dataset(_READ_OPTIONS)
     if num_workers:
@@ -69,31 +71,77 @@ def batches(source: Source, batch_size: int) -> Iterator[Batch]:
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    steps = grain.MapDataset.source(source).batch(batch_size, batch_fn=list).map(_stack)
+    steps = grain.MapDataset.source(_ErrorsAsExamples(source)).batch(batch_size, batch_fn=list).map(_stack)
     return _closing(steps.to_iter_dataset(_READ_OPTIONS))
 
 
-def _stack(examples: Sequence[Mapping[str, Any]]) -> Batch:
-    images = [np.asarray(example["image"]) for example in examples]
+class _ErrorsAsExamples:
+    """A source that hands out errors instead of raising them: `_closing` raises what reaches the end of the pipeline.
+
+    Raised within Grain, an error of a worker process would come with the tracebacks of two processes, and what other
+    workers had read would stay in shared memory.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any] | Exception:
+        try:
+            return self._source[index]
+        except Exception as error:
+            return error.with_traceback(None)
+
+
+def _stack(examples: Sequence[Mapping[str, Any] | Exception]) -> Batch | Exception:
+    images, labels = [], []
+    for example in examples:
+        if isinstance(example, Exception):
+            return example
+        images.append(np.asarray(example["image"]))
+        labels.append(example["label"])
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
-        raise ValueError(f"the images of a batch must have one size, not {', '.join(map(str, shapes))}")
-    return np.stack(images), np.array([example["label"] for example in examples], np.int32)
+        return ValueError(f"the images of a batch must have one size, not {', '.join(map(str, shapes))}")
+    return np.stack(images), np.array(labels, np.int32)
 
 
-def _own(batch: Batch) -> Batch:
+def _own(batch: Batch | Exception) -> Batch | Exception:
     """Copies a batch out of the shared memory in which a process hands it over, and which Grain takes back."""
+    if isinstance(batch, Exception):
+        return batch
     images, labels = batch
     return np.array(images), np.array(labels)
 
 
 def _closing(reader: grain.IterDataset) -> Iterator[Batch]:
     """The elements of `reader`, whose threads and processes end with the iteration, however it ends."""
-    iterator = iter(reader)
-    try:
-        yield from iterator
-    finally:
-        iterator.close()
+
+    def elements() -> Generator[Batch, None, None]:
+        iterator = iter(reader)
+        try:
+            for batch in iterator:
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch
+        finally:
+            iterator.close()
+
+    iteration = elements()
+    _unfinished.add(iteration)
+    return iteration
+
+
+_unfinished: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_unfinished() -> None:
+    """Ends what is still held at the end of the program: later, Grain would no longer find the modules it needs."""
+    for iteration in list(_unfinished):
+        iteration.close()
 
 
 def _let_grain_read_its_flags() -> None:
