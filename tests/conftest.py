@@ -15,6 +15,10 @@ hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, max
 hypothesis.settings.load_profile("zoo")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--faults", action="store_true", help="run tests/faults as well, which takes minutes")
+
+
 @pytest.fixture
 def float64():
     """Computes in float64 within the test."""

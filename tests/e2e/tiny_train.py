@@ -74,8 +74,13 @@ def arm(place: str, step: int) -> None:
     Checkpoints.save = armed_save
 
 
-if __name__ == "__main__":
+def run(place: str, step: int, arguments: list[str]) -> int:
+    """`main` with the tiny model; gives the exit status."""
     register("tiny", Tiny, ModelInfo("", 32, 0, 0))
-    if sys.argv[1] != "nowhere":
-        arm(sys.argv[1], int(sys.argv[2]))
-    sys.exit(main(sys.argv[3:]))
+    if place != "nowhere":
+        arm(place, step)
+    return main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))

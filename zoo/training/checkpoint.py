@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,8 +47,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path) -> None:
-        # Orbax reports every file it touches; and the errors it logs with a traceback reach us as exceptions, too.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        _silence_what_is_reported_twice()
         self._directory = directory.resolve()
         with self._explaining("cannot open the checkpoints in"):
             self._set_damaged_aside()
@@ -106,12 +107,14 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self.wait()
+            with self._explaining("cannot write a checkpoint to"):
+                try:
+                    self._manager.wait_until_finished()
+                finally:
+                    self._manager.close()
         except CheckpointError:
             if not isinstance(error, CheckpointError):  # the one that is on its way says the same
                 raise
-        finally:
-            self._manager.close()
 
     def _set_damaged_aside(self) -> None:
         steps = sorted(int(path.name) for path in self._directory.glob("*") if path.name.isdecimal())
@@ -147,8 +150,32 @@ class Checkpoints:
             raise
         except Exception as error:
             self._remove_unfinished()
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-            raise CheckpointError(f"{attempt} {self._directory}: {reason}") from error
+            raise CheckpointError(f"{attempt} {self._directory}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "errno", None)
+    if found := re.search(r"os_error_code='(\d+)'", str(error)):  # in the text of what TensorStore raises
+        code = int(found[1])
+    return os.strerror(code) if code else " ".join(str(error).split()) or type(error).__name__
+
+
+def _silence_what_is_reported_twice() -> None:
+    """Keeps Orbax and TensorStore from printing the tracebacks of errors that they raise, too."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # below that, Orbax reports every file it touches as well
+    if sys.unraisablehook is not _ignore_abandoned_writes:
+        global _previous_hook
+        _previous_hook = sys.unraisablehook
+        sys.unraisablehook = _ignore_abandoned_writes
+
+
+_previous_hook = sys.unraisablehook
+
+
+def _ignore_abandoned_writes(unraisable: sys.UnraisableHookArgs) -> None:
+    """When one write has failed, the others end after Orbax has closed the event loop that waited for them."""
+    if not (isinstance(unraisable.exc_value, RuntimeError) and str(unraisable.exc_value) == "Event loop is closed"):
+        _previous_hook(unraisable)
 
 
 def _arrays(tree: Any) -> dict[str, str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zoo.atomic_file import naming
+
 try:
     import fcntl
 except ImportError:  # on Windows
@@ -33,20 +35,22 @@ def run_lock(directory: Path) -> Iterator[None]:
         OSError: if the file cannot be made.
     """
     path = directory / _FILE
-    with path.open("a+", encoding="utf-8") as file:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
         try:
             if fcntl is None:
                 raise OSError("this system has no flock")
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "that has just begun"
+            owner = os.read(descriptor, 1000).decode(errors="replace").strip() or "that has just begun"
             raise RunInUseError(f"{directory} is in use by process {owner}") from None
         except OSError as error:
             warnings.warn(
                 f"{directory} cannot be locked ({error}): see to it that no other process uses it", stacklevel=3
             )
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with naming(path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode())
         yield
+    finally:
+        os.close(descriptor)
