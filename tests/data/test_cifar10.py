@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import json
+import resource
 import shutil
 import tarfile
 import threading
@@ -218,7 +219,7 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Cal
 
 def test_the_host_has_an_error(archive: Archive, serve: Callable[..., None], tmp_path: Path) -> None:
     serve(b"", status=503)
-    with pytest.raises(DataUnavailableError, match="can not be downloaded: 503"):
+    with pytest.raises(DataUnavailableError, match="cannot be downloaded: 503"):
         cifar10.load(tmp_path)
 
 
@@ -285,11 +286,11 @@ def test_a_damaged_cache_is_noticed_and_written_anew(archive: Archive, tmp_path:
     sound = cached.read_bytes()
     for length in (0, 10, len(sound) // 2, len(sound) - 1):
         cached.write_bytes(sound[:length])
-        with pytest.warns(UserWarning, match="can not be read"):
+        with pytest.warns(UserWarning, match="cannot be read"):
             check(cifar10.load(tmp_path), archive)
         assert len(cached.read_bytes()) == len(sound)
     cached.write_bytes(sound.replace(b"'shape': (3, 32", b"'shape': (1, 32"))  # reads fewer test images, without a word
-    with pytest.warns(UserWarning, match="can not be read"):
+    with pytest.warns(UserWarning, match="cannot be read"):
         check(cifar10.load(tmp_path), archive)
     noticed = 0
     positions = range(5, len(sound), len(sound) // 150)
@@ -312,10 +313,39 @@ def test_data_prepared_anew_replaces_the_cache(archive: Archive, tmp_path: Path,
     assert cached.read_bytes() != before
 
 
-def test_a_cache_that_can_not_be_written_is_a_warning(
+def test_a_cache_that_cannot_be_written_is_a_warning(
     archive: Archive, tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached.parent.joinpath("file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(cached.parent / "file"))  # where a directory should be
-    with pytest.warns(UserWarning, match="can not be cached"):
+    with pytest.warns(UserWarning, match="cannot be cached"):
         check(cifar10.load(tmp_path), archive)
+
+
+def test_a_full_disk_leaves_no_part_of_a_cache(
+    archive: Archive, tmp_path: Path, cached: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached.unlink()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.warns(UserWarning, match=rf"cannot be cached in {cached.parent} \(File too large\)"):
+            check(cifar10.load(tmp_path), archive)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(cached.parent.iterdir()) == []
+    check(cifar10.load(tmp_path), archive)
+    assert list(cached.parent.iterdir()) == [cached]
+
+
+def test_a_full_disk_while_preparing_is_one_line(archive: Archive, tmp_path: Path) -> None:
+    put_in_manual_folder(tmp_path, archive.content)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(DataUnavailableError, match=r"CIFAR-10 cannot be prepared in .*cifar10/3\.0\.2: "):
+            cifar10.load(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "cifar10").iterdir()) == []
+    check(cifar10.load(tmp_path), archive)

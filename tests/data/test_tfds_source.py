@@ -88,7 +88,7 @@ def test_prepared_in_another_format(tmp_path: Path) -> None:
     prepare(tmp_path)
     info = tmp_path / "tiny" / "1.0.0" / "dataset_info.json"
     info.write_text(json.dumps(json.loads(info.read_text()) | {"fileFormat": "tfrecord"}))
-    with pytest.raises(DataUnavailableError, match="prepared as tfrecord, which can not be read without TensorFlow"):
+    with pytest.raises(DataUnavailableError, match="prepared as tfrecord, which cannot be read without TensorFlow"):
         tfds_source.load("tiny", tmp_path)
 
 
@@ -106,3 +106,21 @@ def test_not_labelled_square_rgb_images(tmp_path: Path, arguments: dict[str, Any
     prepare(tmp_path, **arguments)
     with pytest.raises(ValueError, match=message):
         tfds_source.load("tiny", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "keep", "named"),
+    [
+        ("dataset_info.json", 100, r"Failed to load JSON"),
+        ("features.json", 100, r""),
+        ("tiny-test.array_record-00000-of-00001", 1000, r"tiny-test\.array_record-00000-of-00001: "),
+        ("tiny-train.array_record-00000-of-00001", 65536, r"tiny-train\.array_record-00000-of-00001: "),
+    ],
+)
+def test_damaged_files_are_one_line(tmp_path: Path, name: str, keep: int, named: str) -> None:
+    prepare(tmp_path)
+    file = tmp_path / "tiny" / "1.0.0" / name
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(DataUnavailableError, match=rf"The data set in {file.parent} is damaged \({named}") as caught:
+        tfds_source.load("tiny", tmp_path)
+    assert "\n" not in str(caught.value)

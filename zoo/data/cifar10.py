@@ -1,6 +1,6 @@
 """CIFAR-10 from TensorFlow Datasets (TFDS), downloaded and prepared without TensorFlow, held in memory.
 
-A data set that TFDS has prepared before is used as it is. Otherwise TFDS fetches the official archive (or takes the
+A data set that TFDS has already prepared is used as it is. Otherwise TFDS fetches the official archive (or takes the
 user's copy of it), checks its sha256 and writes ArrayRecord files; the three steps for which TFDS calls TensorFlow
 (unpack, read, encode PNG) are done here instead. The decoded images are kept in the user's cache directory, from
 which the next start reads them in a fraction of a second.
@@ -44,7 +44,7 @@ def load(directory: Path | None = None) -> Dataset:
             default. A copy of the official archive in `downloads/manual` below it is used instead of the network.
 
     Raises:
-        DataUnavailableError: if the data set is not there and can not be prepared. The message says what to do.
+        DataUnavailableError: if the data set is not there and cannot be prepared. The message says what to do.
     """
     directory = (directory or tfds_source.default_directory()).expanduser()
     prepared = directory / "cifar10" / _VERSION
@@ -91,7 +91,7 @@ def _prepare(directory: Path, prepared: Path) -> None:
         print(f"Downloading CIFAR-10, {official.size / 2**20:.0f} MiB, to {downloads} (once)", file=sys.stderr)
         if problem := _why_unreachable(url):
             raise DataUnavailableError(
-                f"CIFAR-10 is not in {directory} and can not be downloaded: {problem}\n{ways_out}"
+                f"CIFAR-10 is not in {directory} and cannot be downloaded: {problem}\n{ways_out}"
             )
     unfinished = set(fetched.parent.glob("*.tmp.*"))
     try:
@@ -102,12 +102,14 @@ def _prepare(directory: Path, prepared: Path) -> None:
             f"{wrong} is not the official archive of CIFAR-10: that has {int(official.size):,} bytes and the sha256 "
             f"{official.checksum}. It is not used.\n{ways_out}"
         ) from None
-    except (OSError, tfds.download.DownloadError) as error:
+    except (OSError, RuntimeError, tfds.download.DownloadError) as error:  # ArrayRecord's are RuntimeErrors.
         if (prepared / "dataset_info.json").exists():
             return  # Another process was faster.
         if isinstance(error, (requests.RequestException, tfds.download.DownloadError)):
             raise DataUnavailableError(f"The download of CIFAR-10 broke off: {error}\n{ways_out}") from error
-        raise
+        raise DataUnavailableError(
+            f"CIFAR-10 cannot be prepared in {prepared}: {' '.join(str(error).split())}"
+        ) from error
     finally:
         for partial in set(fetched.parent.glob("*.tmp.*")) - unfinished:
             shutil.rmtree(partial, ignore_errors=True)
@@ -155,7 +157,7 @@ def _builder_class() -> Any:
 
 
 def _why_unreachable(url: str) -> str | None:
-    """What keeps `url` from being fetched, or None if it answers in time."""
+    """Why `url` cannot be fetched, or None if it answers in time."""
     import requests  # with which TFDS fetches it: the same proxies, the same certificates
 
     problem: list[str | None] = [f"no answer from {url} within {_PATIENCE:.0f} s"]
@@ -190,9 +192,7 @@ def _decode(directory: Path, prepared: Path) -> dict[str, np.ndarray]:
                 images[start : start + 1000] = [example["image"] for example in examples]
                 labels[start : start + 1000] = [example["label"] for example in examples]
         except Exception as error:  # The readers of ArrayRecord, protobuf and PNG share no class of errors.
-            raise DataUnavailableError(
-                f"The data set in {prepared} is damaged ({error}). Remove that directory to have it prepared again."
-            ) from error
+            raise tfds_source.damaged(prepared, error) from None
         arrays |= {f"{split}_images": images, f"{split}_labels": labels}
     return arrays
 
@@ -223,7 +223,7 @@ def _read_cache(prepared: Path) -> dict[str, np.ndarray] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # A damaged archive makes zipfile and NumPy raise almost anything.
-        warnings.warn(f"the cache {file} can not be read ({error}); it is written anew", stacklevel=3)
+        warnings.warn(f"the cache {file} cannot be read ({error}); it is made again", stacklevel=3)
         return None
 
 
@@ -235,4 +235,7 @@ def _write_cache(prepared: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(Path(temporary) / file.name, fingerprint=_fingerprint(prepared), **arrays)  # type: ignore[arg-type]
             os.replace(Path(temporary) / file.name, file)
     except OSError as error:
-        warnings.warn(f"CIFAR-10 can not be cached ({error}); the next start will decode it again", stacklevel=3)
+        reason = error.strerror or error
+        warnings.warn(
+            f"CIFAR-10 cannot be cached in {file.parent} ({reason}); the next start will decode it again", stacklevel=3
+        )

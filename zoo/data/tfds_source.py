@@ -6,6 +6,7 @@ The examples stay on disk: a split is TFDS's own random-access source, decoded w
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ def load(name: str, directory: Path | None = None) -> Dataset:
     statistics.
 
     Args:
-        name: as TFDS spells it, with its configuration if it has any: `"imagenette/160px"`.
-        directory: TFDS's data directory, which has the prepared data set below it; None for TFDS's default.
+        name: as TFDS spells it, with its configuration, if it has one: `"imagenette/160px"`.
+        directory: TFDS's data directory, below which the prepared data set is; None for TFDS's default.
 
     Raises:
-        DataUnavailableError: if the data set is not there, or not as ArrayRecord.
+        DataUnavailableError: if the data set is not there, damaged, or not stored as ArrayRecord.
         ValueError: if it does not have the splits and features of labelled square RGB images.
     """
     builder = open_prepared(name, directory or default_directory())
@@ -38,7 +39,7 @@ def load(name: str, directory: Path | None = None) -> Dataset:
             f"{name} has the features {', '.join(sorted(features))}; needed are an image and a class label, "
             "by the names of image and label"
         )
-    train, test = builder.as_data_source("train"), builder.as_data_source(test_split)
+    train, test = (_Records(builder, split) for split in ("train", test_split))
     size = _image_size(name, train)
     if _image_size(name, test) != size:
         raise ValueError(f"{name}: training images are {size} pixels wide, test images {_image_size(name, test)}")
@@ -57,7 +58,7 @@ def open_prepared(name: str, directory: Path) -> Any:
     """The TFDS builder of a data set that lies prepared in `directory`. The network is not touched.
 
     Raises:
-        DataUnavailableError: if the data set is not there, or not as ArrayRecord.
+        DataUnavailableError: if the data set is not there, damaged, or not stored as ArrayRecord.
     """
     import tensorflow_datasets as tfds
 
@@ -65,6 +66,8 @@ def open_prepared(name: str, directory: Path) -> Any:
         builder = tfds.builder(name, data_dir=directory)
     except tfds.core.DatasetNotFoundError:  # Its own message lists all of TFDS.
         raise DataUnavailableError(f"TFDS knows no data set {name!r}, and there is none in {directory}") from None
+    except Exception as error:  # JSON, protobuf and TFDS share no class of errors.
+        raise damaged(_directory_of(name, directory), error) from None
     if not (
         builder.data_path.exists() and builder.is_prepared()
     ):  # is_prepared alone logs a warning if nothing is there.
@@ -77,10 +80,49 @@ def open_prepared(name: str, directory: Path) -> Any:
     if "array_record" not in formats:
         raise DataUnavailableError(
             f"The TFDS data set in {builder.data_path} was prepared as {', '.join(formats) or 'an unknown format'}, "
-            "which can not be read without TensorFlow. Name another directory with --data.directory, where the data "
+            "which cannot be read without TensorFlow. Name another directory with --data.directory, where the data "
             "set is prepared (or will be) as array_record."
         )
     return builder
+
+
+def damaged(prepared: Path, error: Exception) -> DataUnavailableError:
+    """What to raise, in one line, if the files of a prepared data set cannot be read."""
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return DataUnavailableError(
+        f"The data set in {prepared} is damaged ({reason}). Remove that directory to have it prepared again."
+    )
+
+
+def _directory_of(name: str, directory: Path) -> Path:
+    """The directory of the newest version of a data set, where its description cannot be read."""
+    descriptions = sorted((directory / name).rglob("dataset_info.json"))
+    return descriptions[-1].parent if descriptions else directory / name
+
+
+class _Records:
+    """A split of a prepared data set, a `Source` whose errors name its files."""
+
+    def __init__(self, builder: Any, split: str) -> None:
+        self._directory = Path(builder.data_path)
+        first, *others = sorted(builder.info.splits[split].filenames)
+        self._files = first + (f" and {len(others)} more" if others else "")
+        try:
+            self._records = builder.as_data_source(split)
+        except Exception as error:
+            raise self._damaged(error) from None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]:
+        try:
+            return self._records[index]
+        except Exception as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> DataUnavailableError:  # ArrayRecord, protobuf and PNG share no class.
+        return damaged(self._directory, ValueError(f"{self._files}: {error}"))
 
 
 def _image_size(name: str, source: Source) -> int:
