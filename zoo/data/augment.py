@@ -1,6 +1,6 @@
 """Augmentation of batches on the device, as pure functions of a key.
 
-Images are (N, H, W, C). Every example draws for itself; `mixup` and `cutmix` draw one ratio per batch.
+Images are (N, H, W, C). Each example draws its own random numbers; `mixup` and `cutmix` draw one ratio per batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def normalize(images: jax.Array, mean: Sequence[float], std: Sequence[float]) ->
 
 
 def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
-    """Pads by `padding` zeros on every side and cuts the original size out at a random place."""
+    """Pads with `padding` zeros on each side and cuts out the original size at a random place."""
     count, height, width, channels = images.shape
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     corners = jax.random.randint(key, (count, 2), 0, 2 * padding + 1)
@@ -30,13 +30,13 @@ def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
 
 
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors left and right with probability one half."""
+    """Mirrors each image left to right with probability one half."""
     flip = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
     return jnp.where(flip, images[:, :, ::-1], images)
 
 
 def cutout(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
-    """Sets a square of `size` pixels with a random centre to zero; it may reach over the border (1708.04552)."""
+    """Sets a square of `size` pixels with a random centre to zero; it may extend beyond the border (1708.04552)."""
     count, height, width, _ = images.shape
     row_key, column_key = jax.random.split(key)
 
@@ -50,7 +50,7 @@ def cutout(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
 
 
 def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """Blends every example with another of the batch, in a ratio drawn from Beta(alpha, alpha) (1710.09412).
+    """Blends each example with another of the batch, in a ratio drawn from Beta(alpha, alpha) (1710.09412).
 
     Args:
         key: for the ratio and the pairing.
@@ -68,7 +68,7 @@ def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float) -
 
 
 def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """Pastes a rectangle of another example into every one (1905.04899, section 3.1).
+    """Pastes a rectangle of another example into each one (1905.04899, section 3.1).
 
     The rectangle's share of the area is drawn from Beta(alpha, alpha) and, cut at the border, weighs the targets.
     Arguments and results are those of `mixup`.

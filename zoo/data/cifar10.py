@@ -1,7 +1,7 @@
 """CIFAR-10 from TensorFlow Datasets (TFDS), downloaded and prepared without TensorFlow, held in memory.
 
 A data set that TFDS has already prepared is used as it is. Otherwise TFDS fetches the official archive (or takes the
-user's copy of it), checks its sha256 and writes ArrayRecord files; the three steps for which TFDS calls TensorFlow
+user's copy of it), checks its sha256 and writes ArrayRecord files; the three steps for which TFDS needs TensorFlow
 (unpack, read, encode PNG) are done here instead. The decoded images are kept in the user's cache directory, from
 which the next start reads them in a fraction of a second.
 
@@ -120,7 +120,7 @@ def _builder_class() -> Any:
     import tensorflow_datasets as tfds
     from PIL import Image
 
-    base = tfds.builder_cls("cifar10")  # Outside the next block: the first call registers TFDS's builders.
+    base = tfds.builder_cls("cifar10")  # Before the next block: the first call registers TFDS's builders.
     with tfds.core.registered.skip_registration():
 
         class Cifar10(base):  # type: ignore[misc, valid-type]
@@ -148,7 +148,7 @@ def _builder_class() -> Any:
                     Image.fromarray(pixels).save(png, "PNG")
                     yield index, {"id": f"{prefix}{index:05d}", "image": png.getvalue(), "label": int(record[0])}
 
-            # What TFDS prints here ("Downloading ...") is untrue where nothing is downloaded; `_prepare` says it.
+            # What TFDS prints here ("Downloading ...") is untrue if nothing is downloaded; `_prepare` says what is.
             def _log_download_bytes(self) -> None: ...
 
             def _log_download_done(self) -> None: ...

@@ -1,4 +1,4 @@
-"""What every source of examples hands to training: two splits of labelled images and their statistics."""
+"""What every source of examples gives to training: two splits of labelled images and their statistics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ArraySplit:
         labels: int32, shape (N,).
 
     Raises:
-        ValueError: if shapes or dtypes are others.
+        ValueError: if a shape or dtype is another.
     """
 
     images: np.ndarray

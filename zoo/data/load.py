@@ -23,13 +23,13 @@ def load(
 
     Args:
         name: "shapes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared.
-        directory: where it lies; None for the usual place.
+        directory: where it is; None for the usual place.
         image_size: what an image folder's images are resized to.
-        train_examples: only the first so many training examples; None for all.
-        test_examples: only the first so many test examples; None for all.
+        train_examples: use only that many training examples, the first ones; None for all.
+        test_examples: use only that many test examples, the first ones; None for all.
 
     Raises:
-        DataUnavailableError: if the data is not there and cannot be had.
+        DataUnavailableError: if the data is not there or damaged, and cannot be had.
         ValueError: if there are fewer examples than asked for.
     """
     if name == "shapes":

@@ -1,9 +1,9 @@
 """The embedded data set `shapes`: ten kinds of textured shapes in CIFAR-10's form, drawn from a seed.
 
 Nothing is downloaded: 12,000 images of 32x32 pixels take about two seconds on one core. Each image holds one shape of
-random size, position, tilt, colours and texture, over a gradient with small distractors behind the shape, under
-pixel noise. What makes it worth training on: no pixel says much by itself, yet a person names every shape at a glance.
-Each image comes with its pixel mask, for segmentation.
+random size, position, tilt, colours and texture, over a gradient with small distractors behind the shape and
+pixel noise on top. What makes it worth training on: no pixel says much by itself, yet a person names every shape at a
+glance. Each image comes with its pixel mask, for segmentation.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Shapes:
     masks: np.ndarray
 
 
-# The signed distance functions below are negative inside a shape and positive outside, and near the edge tell the
+# The signed distance functions below are negative inside a shape and positive outside, and near the edge give the
 # distance to it. Shapes lie within the unit circle. The caller passes |x|, so each is its own mirror image: flipping
 # an image, as augmentation does, never turns one class into another.
 

@@ -1,4 +1,4 @@
-"""Batches of examples that do not fit in memory, read by Grain in threads and, if wanted, in processes.
+"""Batches of examples that do not fit in memory, read by Grain in threads and, on request, in worker processes.
 
 `stream` is for training: endless and shuffled. `batches` is for evaluation: one pass, in order.
 """
@@ -23,7 +23,7 @@ _READ_OPTIONS = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)  # in e
 def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, num_workers: int = 0) -> Iterator[Batch]:
     """Endless batches, shuffled anew each epoch.
 
-    An epoch is `len(source) // batch_size` batches; the examples that are left over differ from epoch to epoch. Batch
+    An epoch is `len(source) // batch_size` batches; which examples are left over differs from epoch to epoch. Batch
     number `step` depends on `seed` and `step` alone, so a stream that starts at a later step goes on exactly as one
     that started at 0 would, and reads nothing of what it skips.
 
@@ -38,7 +38,8 @@ def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, n
         images, uint8 (batch_size, H, W, 3), and labels, int32 (batch_size,).
 
     Raises:
-        ValueError: if an argument is out of range, and, while reading, if the images of a batch differ in size.
+        ValueError: if an argument is out of range and, while reading, if the images of a batch differ in size. What the
+            source raises arrives as it is, in the place of the batch that it spoilt.
     """
     if not 1 <= batch_size <= len(source):
         raise ValueError(f"batch_size must be from 1 to the number of examples, {len(source)}, not {batch_size}")
@@ -67,7 +68,8 @@ def batches(source: Source, batch_size: int) -> Iterator[Batch]:
         images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is `batch_size` or, in the last batch, less.
 
     Raises:
-        ValueError: if `batch_size` is less than 1, and, while reading, if the images of a batch differ in size.
+        ValueError: if `batch_size` is less than 1 and, while reading, if the images of a batch differ in size. What the
+            source raises arrives as it is.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
