@@ -128,13 +128,20 @@ def test_one_pass_in_order() -> None:
         batches(Numbers(10), 0)
 
 
-def test_nothing_is_complained_of_when_a_program_ends_in_the_middle_of_an_epoch() -> None:
+def test_workers_say_nothing_of_ctrl_c_nor_of_a_program_that_ends_in_the_middle_of_an_epoch() -> None:
     code = """
+import os, signal
 import numpy as np
 from zoo.data.stream import stream
 source = [{"image": np.zeros((8, 8, 3), np.uint8), "label": 0}] * 16
 held = stream(source, batch_size=2, seed=0, num_workers=2)
 next(held), next(held)
+signal.signal(signal.SIGINT, lambda *_: print("interrupted"))
+os.killpg(0, signal.SIGINT)
+for _ in range(40):
+    next(held)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, start_new_session=True, timeout=300
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "interrupted\n", "")

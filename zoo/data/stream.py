@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import signal
 import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
@@ -53,7 +54,8 @@ def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, n
     reader = steps[start_step:].to_iter_dataset(_READ_OPTIONS)
     if num_workers:
         _let_grain_read_its_flags()
-        reader = reader.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers)).map(_own)
+        options = grain.MultiprocessingOptions(num_workers=num_workers)
+        reader = reader.mp_prefetch(options, worker_init_fn=_ignore_interrupts).map(_own)
     return _closing(reader)
 
 
@@ -144,6 +146,11 @@ def _close_unfinished() -> None:
     """Ends what is still held at the end of the program: later, Grain would no longer find the modules it needs."""
     for iteration in list(_unfinished):
         iteration.close()
+
+
+def _ignore_interrupts(*_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; what it means for the reading is up to the one that reads."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _let_grain_read_its_flags() -> None:
