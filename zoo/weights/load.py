@@ -19,7 +19,7 @@ from zoo.weights.name_map import TorchTensor, name_maps, torch_tensors
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables
 
-_SHOWN = 3  # tensors named in a warning
+_SHOWN = 5  # tensors named in a line
 
 
 def load_weights(
@@ -39,8 +39,8 @@ def load_weights(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, if tensors do not fit, or if some that do hold NaN or infinity; all of them
-            are listed.
+        ValueError: if the file is damaged, if tensors do not fit, or if some that do hold NaN or infinity; the first of
+            them are named.
         WeightsUnavailableError: if the weights cannot be fetched.
     """
     checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(weights)
@@ -118,7 +118,8 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
     lines = []
     if strict and (problems or left_over):
         problems += [f"{name} has no place in the model" for name in left_over]
-        raise ValueError(f"{checkpoint.path} does not fit the model:\n  " + "\n  ".join(sorted(problems)))
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ValueError(f"{checkpoint.path} does not fit the model: {'; '.join(sorted(problems)[:_SHOWN])}{more}")
     if problems or left_over:
         new = [ours for ours in expected if ours not in fitting and ours not in kept]
         if len(fitting) + len(kept) < len(expected) / 2:
@@ -134,7 +135,7 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
     if kept:
         lines.append(f"{checkpoint.path} is for another number of classes: {', '.join(kept)} stay newly initialised")
     if broken := [ours for ours, tensor in fitting.items() if not np.isfinite(tensor.astype(np.float32)).all()]:
-        raise ValueError(f"{checkpoint.path} holds NaN or infinity in {', '.join(broken)}")
+        raise ValueError(f"{checkpoint.path} holds NaN or infinity in {_first(broken)}")
     numerics = checkpoint.numerics or Numerics(names.epsilon if names else None)
     return FittingWeights(fitting, numerics, tuple(lines))
 
@@ -201,5 +202,8 @@ def _counted(names: Collection[str], one: str, several: str) -> str:
     """How many tensors, and the first of them, as in "2 stay as they were (a, b)"."""
     if not names:
         return f"none {one}"
-    shown = ", ".join(list(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return f"{len(names)} {one if len(names) == 1 else several} ({shown})"
+    return f"{len(names)} {one if len(names) == 1 else several} ({_first(names)})"
+
+
+def _first(names: Collection[str]) -> str:
+    return ", ".join(list(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
