@@ -1,11 +1,13 @@
-"""`train.py` with a tiny model, that dies where it is told to: `tiny_train.py PLACE STEP [arguments of train.py]`.
+"""`train.py` with a tiny model and an accident: `tiny_train.py PLACE STEP [arguments of train.py]`.
 
-PLACE is `nowhere`; `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint` to be killed with SIGKILL there
-once STEP is reached; `poison` to get NaN weights; or `signal` to send itself SIGTERM.
+PLACE is `nowhere`; once STEP is reached `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint`, to be killed
+there with SIGKILL; `signal` or `interrupt-twice`, to send itself SIGTERM or two SIGINTs in a dispatch; `poison`, to get
+NaN weights; or `hang`. `set-up` sends itself SIGINT while the model is made, `results` when it is trained.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -20,7 +22,7 @@ import jax.numpy as jnp
 from zoo.blocks import ConvNormAct, DropPath
 from zoo.models._classifier import ImageClassifier, global_average_pool
 from zoo.registry import ModelInfo, register
-from zoo.training import feed
+from zoo.training import feed, loop
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.main import main
 
@@ -42,7 +44,7 @@ def die() -> None:
 
 
 def arm(place: str, step: int) -> None:
-    advance, save = feed.ResidentFeed.advance, Checkpoints.save
+    advance, save, make, write = feed.ResidentFeed.advance, Checkpoints.save, Tiny.__init__, loop.write_results
 
     def armed_advance(self, state, num_steps):
         num_steps = min(num_steps, 3)  # several dispatches an epoch
@@ -52,6 +54,11 @@ def arm(place: str, step: int) -> None:
                 die()
             if place == "signal":
                 signal.raise_signal(signal.SIGTERM)
+            if place == "interrupt-twice":
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            if place == "hang":
+                time.sleep(600)
             if place == "poison":
                 state = replace(state, params=jax.tree.map(lambda leaf: leaf * jnp.nan, state.params))
         return state
@@ -70,6 +77,19 @@ def arm(place: str, step: int) -> None:
         save(self, at, state)
         self._manager.wait_until_finished()  # so that it is known what a later death leaves
 
+    @functools.wraps(make)  # whose signature says which options there are
+    def armed_make(self, *arguments, **options):
+        if place == "set-up":
+            signal.raise_signal(signal.SIGINT)
+        make(self, *arguments, **options)
+
+    def armed_write(*arguments):
+        if place == "results":
+            signal.raise_signal(signal.SIGINT)
+        write(*arguments)
+
+    Tiny.__init__ = armed_make
+    loop.write_results = armed_write
     feed.ResidentFeed.advance = armed_advance
     Checkpoints.save = armed_save
 

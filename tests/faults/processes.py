@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
@@ -45,27 +46,26 @@ class TinyRun:
     root: Path
     output: Path
 
-    def start(self, *options: str, place: str = "nowhere", step: int = 0, file_size: int = -1) -> ForkServerProcess:
+    def start(self, *, place: str = "nowhere", step: int = 0, file_size: int = -1) -> ForkServerProcess:
         """A process that trains; what it prints goes to files.
 
         Args:
-            *options: for the command line.
             place, step: for `tiny_train.py`.
             file_size: the largest file that it may write, in bytes; -1 for no limit.
         """
         self.output.mkdir(parents=True, exist_ok=True)
         for name in ("stdout", "stderr"):
             (self.output / name).write_text("")
-        arguments = (place, step, [*self.arguments, *options], str(self.output), file_size)
+        arguments = (place, step, self.arguments, str(self.output), file_size)
         process = _CONTEXT.Process(target=_train, args=arguments)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             process.start()
         return process
 
-    def finish(self, *options: str, **limits: int) -> int:
-        """Trains in a process until it ends; gives its exit status."""
-        process = self.start(*options, **limits)
+    def finish(self, **accident: Any) -> int:
+        """Trains in a process until it ends, and gives its exit status; the arguments are those of `start`."""
+        process = self.start(**accident)
         process.join(120)
         assert process.exitcode is not None
         return process.exitcode

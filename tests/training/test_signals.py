@@ -14,7 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_what_there_is_nothing_to_save_of(number):
     before = [signal.getsignal(each) for each in SIGNALS]
-    with StopRequest() as stop:
+    with StopRequest("train.py") as stop:
+        stop.unwind()
         assert stop.signal is None
         with pytest.raises(Stopped):
             signal.raise_signal(number)
@@ -25,7 +26,7 @@ def test_a_signal_ends_what_there_is_nothing_to_save_of(number):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_once_deferred_it_is_noted_and_a_second_one_changes_nothing(number, capfd):
-    with StopRequest() as stop:
+    with StopRequest("train.py") as stop:
         stop.defer()
         signal.raise_signal(number)
         signal.raise_signal(signal.SIGINT)
@@ -36,7 +37,8 @@ def test_once_deferred_it_is_noted_and_a_second_one_changes_nothing(number, capf
 
 
 def test_one_that_a_library_swallowed_is_found_before_the_run_begins():
-    with StopRequest() as stop:
+    with StopRequest("train.py") as stop:
+        stop.unwind()
         with contextlib.suppress(BaseException):
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Stopped):
@@ -47,7 +49,7 @@ def test_outside_of_the_main_thread_nothing_is_caught():
     before = [signal.getsignal(each) for each in SIGNALS]
 
     def enter():
-        with StopRequest():
+        with StopRequest("train.py"):
             assert [signal.getsignal(each) for each in SIGNALS] == before
 
     thread = threading.Thread(target=enter)

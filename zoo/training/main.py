@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,23 +28,21 @@ def main(argv: Sequence[str] | None = None, *, program: str = "train.py") -> int
         number of the signal that stopped it.
     """
     warn_in_one_line(program)
-    with StopRequest() as stop:
+    with StopRequest(program) as stop:
         try:
-            prepared = _prepare(argv, program)
+            prepared = _prepare(argv, program, stop)
             stop.defer()
         except BaseException:
             if stop.signal is None:
                 raise
-            print(
-                f"{program}: stopped by {stop.signal.name} before the run began; nothing was saved. Start again with "
-                "the same command.",
-                file=sys.stderr,
-            )
-            return 128 + stop.signal
+            stop.announce()
+            return stop.exit_status
         return prepared if isinstance(prepared, int) else _run(*prepared, program, stop)
 
 
-def _prepare(argv: Sequence[str] | None, program: str) -> tuple[Experiment, Path | None, TrainConfig | None] | int:
+def _prepare(
+    argv: Sequence[str] | None, program: str, stop: StopRequest
+) -> tuple[Experiment, Path | None, TrainConfig | None] | int:
     """The experiment that is asked for, with the directory and the config of the run that it continues, if it does.
 
     An exit status if there can be no such experiment.
@@ -58,6 +55,7 @@ def _prepare(argv: Sequence[str] | None, program: str) -> tuple[Experiment, Path
     from zoo.training.run_directory import RunDirectoryError, check_resumable
     from zoo.weights.unavailable import WeightsUnavailableError
 
+    stop.unwind()
     try:
         saved = None
         if command.resume is not None:
