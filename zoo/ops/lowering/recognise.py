@@ -65,10 +65,12 @@ def recognise(
     if preferred_element_type is not None and preferred_element_type != x.dtype:
         return f"preferred_element_type={preferred_element_type}"
 
-    strides, spread, dilation = _steps(window_strides), _steps(lhs_dilation), _steps(rhs_dilation)
+    strides = None if window_strides is None else _steps(window_strides)
+    spread, dilation = _steps(lhs_dilation), _steps(rhs_dilation)
     groups = feature_group_count
-    if window_strides is None or not (strides and spread and dilation and isinstance(groups, int) and groups > 0):
+    if not (strides and spread and dilation and isinstance(groups, int | np.integer) and groups > 0):
         return _MALFORMED
+    groups = int(groups)
     is_transposed = spread != (1, 1)
     if is_transposed and (strides != (1, 1) or isinstance(padding, str)):
         return "a dilated input with strides, or with padding by name"
