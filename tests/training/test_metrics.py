@@ -52,9 +52,11 @@ def test_resuming_drops_what_was_lost_and_a_half_written_line(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 3
 
 
-@pytest.mark.parametrize("content", ['{"step": 1\n{"step": 2}\n', '{"step": 1\n', "[1]\n", '{"step": 1}\n'])
+@pytest.mark.parametrize(
+    "content", ['{"step": 1\n{"step": 2}\n', '{"step": 1\n', "[1]\n", '{"st\xffep": 1}\n', '{"step": 1}\n']
+)
 def test_a_broken_line_that_is_not_half_written_is_an_error(content, tmp_path):
-    (tmp_path / "metrics.jsonl").write_text(content)
+    (tmp_path / "metrics.jsonl").write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match=r"line 1 of .*metrics\.jsonl does not hold the figures of an epoch"):
         read(tmp_path)
 

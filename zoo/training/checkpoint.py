@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from zoo.training import checksums
 State = TypeVar("State")
 
 _KEPT = 2  # the newest, and the one before it
-_UNFINISHED = ocp.path.atomicity.TMP_DIR_SUFFIX  # in the name of a directory that Orbax takes for an unfinished one
+_UNFINISHED = ocp.path.atomicity.TMP_DIR_SUFFIX  # part of the name of an unfinished checkpoint
 
 
 class CheckpointError(Exception):
@@ -66,15 +67,6 @@ class Checkpoints:
         with self._explaining("cannot write a checkpoint to"):
             if step != self._manager.latest_step():
                 self._manager.save(step, args=ocp.args.StandardSave(state))
-
-    def wait(self) -> None:
-        """Returns when the checkpoint that is being written is whole.
-
-        Raises:
-            CheckpointError: if it cannot be written.
-        """
-        with self._explaining("cannot write a checkpoint to"):
-            self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
         """The step of the newest whole checkpoint, or None."""
@@ -160,22 +152,19 @@ def _reason(error: Exception) -> str:
     return os.strerror(code) if code else " ".join(str(error).split()) or type(error).__name__
 
 
+@cache  # the hook is for the whole process
 def _silence_what_is_reported_twice() -> None:
     """Keeps Orbax and TensorStore from printing the tracebacks of errors that they raise, too."""
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # below that, Orbax reports every file it touches as well
-    if sys.unraisablehook is not _ignore_abandoned_writes:
-        global _previous_hook
-        _previous_hook = sys.unraisablehook
-        sys.unraisablehook = _ignore_abandoned_writes
+    previous = sys.unraisablehook
 
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        # When one write has failed, the others end after Orbax has closed the event loop that waited for them.
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            previous(unraisable)
 
-_previous_hook = sys.unraisablehook
-
-
-def _ignore_abandoned_writes(unraisable: sys.UnraisableHookArgs) -> None:
-    """When one write has failed, the others end after Orbax has closed the event loop that waited for them."""
-    if not (isinstance(unraisable.exc_value, RuntimeError) and str(unraisable.exc_value) == "Event loop is closed"):
-        _previous_hook(unraisable)
+    sys.unraisablehook = hook
 
 
 def _arrays(tree: Any) -> dict[str, str]:

@@ -10,8 +10,12 @@ _FILE = "SHA256SUMS"
 
 
 def seal(directory: Path) -> None:
-    """Writes the checksums of all files that are in a directory; they are on the disk when this returns."""
-    lines = [f"{_checksum(directory / name)}  {name}\n" for name in _names(directory)]
+    """Writes the checksums of all files that are in a directory; all of them are on the disk when this returns."""
+    lines = []
+    for name in _names(directory):
+        with (directory / name).open("rb") as file:
+            os.fsync(file.fileno())
+        lines.append(f"{_checksum(directory / name)}  {name}\n")
     with (directory / _FILE).open("w", encoding="utf-8") as file:
         file.writelines(lines)
         file.flush()

@@ -146,8 +146,8 @@ class _TensorBoard:
 def read(directory: Path) -> list[EpochMetrics]:
     """The epochs in the `metrics.jsonl` of a run's directory, none if there is no such file.
 
-    A number that is not finite is written as null, for JSON has no other word for it, and is read as NaN. A
-    half-written last line is left out.
+    A number that is not finite is written as null, since JSON cannot express it, and is read as NaN. A half-written
+    last line is left out with a warning.
 
     Raises:
         ValueError: if another line is broken.
@@ -155,7 +155,7 @@ def read(directory: Path) -> list[EpochMetrics]:
     path = directory / _FILE
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     history = []
     for number, line in enumerate(lines, start=1):
         try:

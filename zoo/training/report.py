@@ -36,7 +36,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
 
 
 def most_confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Indices of wrongly classified examples, that with the highest probability of its predicted class first.
+    """Indices of misclassified examples, the one with the highest probability of its predicted class first.
 
     Args:
         labels: true classes, integers of shape (N,).

@@ -42,11 +42,12 @@ def run_lock(directory: Path) -> Iterator[None]:
                 raise OSError("this system has no flock")
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(descriptor, 1000).decode(errors="replace").strip() or "that has just begun"
-            raise RunInUseError(f"{directory} is in use by process {owner}") from None
+            owner = os.read(descriptor, 1000).decode(errors="replace").strip()
+            process = f"process {owner}" if owner else "a process that has just begun"
+            raise RunInUseError(f"{directory} is in use by {process}") from None
         except OSError as error:
             warnings.warn(
-                f"{directory} cannot be locked ({error}): see to it that no other process uses it", stacklevel=3
+                f"{directory} cannot be locked ({error}): make sure that no other process uses it", stacklevel=3
             )
         with naming(path):
             os.ftruncate(descriptor, 0)

@@ -17,7 +17,7 @@ class EpochSums:
 
     Attributes:
         loss: float32 scalar, sum of the loss over examples.
-        correct: int32 scalar, examples classified rightly; of those mixed from two, as the class of the larger share.
+        correct: int32 scalar, examples classified correctly; of those mixed from two, as the class of the larger share.
         examples: int32 scalar.
     """
 
