@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo import analysis, blocks, data, models, ops, weights
+    from zoo import analysis, blocks, models, ops
     from zoo.models._classifier import ImageClassifier
     from zoo.preprocessing import Preprocessing, preprocess
     from zoo.registry import ModelInfo, create_model, list_models, model_info, register
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_SUBPACKAGES = ("analysis", "blocks", "data", "models", "ops", "weights")
+_SUBPACKAGES = ("analysis", "blocks", "models", "ops")
 _HOMES = {
     "ImageClassifier": "zoo.models._classifier",
     "ModelInfo": "zoo.registry",
@@ -37,7 +37,6 @@ __all__ = [
     "analysis",
     "blocks",
     "create_model",
-    "data",
     "list_models",
     "load_weights",
     "model_info",
@@ -46,7 +45,6 @@ __all__ = [
     "preprocess",
     "register",
     "save_weights",
-    "weights",
 ]
 
 
