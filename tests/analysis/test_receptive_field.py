@@ -50,7 +50,7 @@ def test_a_transposed_convolution_sees_fractions_apart():
 
 @pytest.mark.parametrize(
     ("name", "stage", "size", "stride"),
-    [  # of Araujo et al.'s table, but for VGG-16, whose 212 are those behind the last pooling
+    [  # of Araujo et al.'s table, but for VGG-16, whose 212 are those after the last pooling
         ("mobilenet_v1", "stage5", 315, 32),
         ("inception_v3", "stage4", 1311, 32),
         ("alexnet", "stage2", 195, 32),

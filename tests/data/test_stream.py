@@ -97,9 +97,9 @@ def test_sizes_that_differ_are_named() -> None:
 def test_an_error_of_the_source_arrives() -> None:
     class Broken(Numbers):
         def __getitem__(self, index: int, /) -> dict[str, Any]:
-            raise OSError(f"can not read {index}")
+            raise OSError(f"cannot read {index}")
 
-    with pytest.raises(OSError, match="can not read 0"):
+    with pytest.raises(OSError, match="cannot read 0"):
         next(batches(Broken(3), 2))
 
 

@@ -32,5 +32,5 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: 
         table.add_row(*map(Text, row))
     console = Console()
     if not console.is_terminal:
-        console.width = 1000  # a pipe has no width, and is no use with lines that are cut off at 80 columns
+        console.width = 1000  # A pipe has no width, and lines cut off at 80 columns would be of no use in it.
     console.print(table)

@@ -57,7 +57,7 @@ class ModelConfig(_Section):
     num_classes: int | None = None
     """Number of classes; None for as many as the data has."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; parameters stay float32."""
+    """Of the computation; parameters are float32."""
     weights: str | None = None
     """To start from: a file, a run's directory, torchvision/NAME or timm/NAME; None for a random start."""
 
@@ -82,15 +82,15 @@ class DataConfig(_Section):
     name: str = "shapes"
     """shapes, cifar10, image_folder, or tfds/NAME for another data set that TFDS has prepared."""
     directory: Path | None = None
-    """Where the data lies; None for the usual place of this data set (image_folder has none)."""
+    """Where the data is; None for the usual place of this data set (image_folder has none)."""
     image_size: int = 32
-    """Height and width in pixels that images are brought to (image_folder only)."""
+    """Height and width in pixels to which pictures are resized (image_folder only)."""
     train_examples: int | None = None
-    """Train on the first so many examples (shapes: generate so many); None for all."""
+    """Train on only the first N examples (shapes: generate N); None for all."""
     test_examples: int | None = None
-    """Test on the first so many examples (shapes: generate so many); None for all."""
+    """Test on only the first N examples (shapes: generate N); None for all."""
     workers: int = 0
-    """Processes that read examples where the data does not fit in memory; 0 reads in the main process."""
+    """Processes that read data that is not kept in memory; 0 to read it in the main process."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,7 +185,7 @@ class TrainConfig(_Section):
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The optimizer and its learning rate: a linear warm-up, then a cosine to 0."""
     epochs: int = 3
-    """Passes over the training split."""
+    """Passes over the training set."""
     batch_size: int = 32
     """Examples in a training step, over all devices."""
     eval_batch_size: int = 500

@@ -21,7 +21,7 @@ from rich.text import Text
 from zoo.training.metrics import EpochMetrics
 
 _PLAIN_INTERVAL = 10.0  # seconds between plain lines
-_ETA_PERIOD = 300.0  # seconds of the past that the ETA goes by: several evaluations too, for they take time as well
+_ETA_PERIOD = 300.0  # seconds over which the ETA averages: long enough to include evaluations
 
 
 class Display:
@@ -79,7 +79,7 @@ class Display:
         """
         now = self._progress.get_time()
         figures = f"loss {loss:.3f}, {accuracy:.2%}"
-        if self._speed_from is None:  # the first steps, which may have waited for the compiler
+        if self._speed_from is None:  # these steps may have waited for the compiler
             self._speed_from = (step, now)
         elif now > self._speed_from[1]:
             steps_per_second = (step - self._speed_from[0]) / (now - self._speed_from[1])
@@ -88,7 +88,7 @@ class Display:
         name = self._epoch_name(-(-step // self._steps_per_epoch))
         self._progress.update(self._task, completed=step, description=name, figures=figures)
 
-        # The last step of an epoch gets no line, for that of the epoch comes next.
+        # The last step of an epoch gets no line: that of the epoch follows.
         due = self._last_plain is None or now - self._last_plain >= _PLAIN_INTERVAL
         if not self._live and due and step % self._steps_per_epoch:
             self._last_plain = now
@@ -99,7 +99,7 @@ class Display:
     def epoch(self, metrics: EpochMetrics) -> None:
         """Prints the line of an epoch that is finished and evaluated."""
         now = self._progress.get_time()
-        self._speed_from = (metrics.step, now)  # evaluation is no part of the training speed
+        self._speed_from = (metrics.step, now)  # evaluation does not count towards the training speed
         self._last_plain = now
         self.message(
             f"{self._epoch_name(metrics.epoch)}  train loss {metrics.train_loss:.3f}, {metrics.train_accuracy:.2%}"
@@ -121,19 +121,19 @@ def say(text: str, console: Console | None = None) -> None:
 
 
 def summary(rows: Sequence[tuple[str, str]], paths: Sequence[tuple[str, Path]], console: Console | None = None) -> None:
-    """Prints what came of a run, as a table.
+    """Prints the results of a run as a table.
 
     Args:
         rows: names and figures.
         paths: names and places of the files that were written. Outside a terminal a path is never broken.
-        console: where to; the standard output if None.
+        console: where to print; the standard output if None.
     """
     console = rich.get_console() if console is None else console
     table = Table(box=box.ROUNDED if console.is_terminal else None, show_header=False, highlight=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, figure in rows:
-        table.add_row(Text(name), Text(figure))  # as Text, lest brackets be read as markup
+        table.add_row(Text(name), Text(figure))  # as Text, so that brackets are not read as markup
     table.add_section()
     for name, path in paths:
         table.add_row(Text(name), Text(str(path)))

@@ -23,7 +23,7 @@ class Feed(Protocol):
 
 
 class ResidentFeed:
-    """The whole training set lies on the device as uint8; one dispatch makes many steps.
+    """Keeps the whole training set on the device as uint8; one dispatch makes many steps.
 
     Args:
         trainer: the step.
@@ -41,7 +41,7 @@ class ResidentFeed:
 
 
 class StreamFeed:
-    """Batches come from Grain, one dispatch each; while the device works on one, the next is read.
+    """Takes batches from Grain, one a dispatch; while the device works on one, the next is read.
 
     Args:
         trainer: the step.
@@ -73,7 +73,7 @@ class StreamFeed:
 
 
 class Evaluator:
-    """Classifies a test set that lies on the device, or is streamed to it.
+    """Classifies a test set that is kept on the device or streamed to it.
 
     Args:
         trainer: gives `predict`.

@@ -21,7 +21,7 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """SGD with Nesterov momentum, or AdamW; weight decay falls on kernels only, not on biases and norms."""
+    """SGD with Nesterov momentum, or AdamW; weight decay applies to kernels only, not to biases and norms."""
     clip = optax.identity() if config.gradient_clip is None else optax.clip_by_global_norm(config.gradient_clip)
     if config.name == "adamw":
         return optax.chain(clip, optax.adamw(schedule, weight_decay=config.weight_decay, mask=_is_kernel))

@@ -26,7 +26,7 @@ class Trainer:
     """The pure functions of a training run; the state goes in and comes out.
 
     `nnx.split` takes the model apart once, in `create`. From then on everything is plain JAX: the module graph is
-    put together again only while a function is traced.
+    reassembled only while a function is traced.
 
     Attributes:
         config: of the run.
@@ -35,7 +35,7 @@ class Trainer:
         mean, std: with which images are normalised.
         optimizer: Optax's transformation.
         train_graph, eval_graph: the model's structure in the two modes.
-        random_state: the model's own random keys; they stay, each step folds its number in.
+        random_state: the model's own random keys; they stay the same, and each step folds its number in.
     """
 
     config: TrainConfig
@@ -52,7 +52,7 @@ class Trainer:
     def create(
         cls, config: TrainConfig, model: nnx.Module, dataset: Dataset, optimizer: optax.GradientTransformation
     ) -> tuple[Trainer, TrainState]:
-        """Takes a model apart and gives the functions that train it, and the state they start from."""
+        """Takes a model apart; gives the functions that train it and the state that they start from."""
         model.train()
         train_graph, *states = nnx.split(model, nnx.Param, nnx.RngState, ...)
         params, random_state, batch_stats = states
@@ -83,7 +83,7 @@ class Trainer:
     def train_chunk(self, state: TrainState, images: jax.Array, labels: jax.Array, num_steps: jax.Array) -> TrainState:
         """Makes `num_steps` steps, within one epoch, on a training set that lies on the device.
 
-        The number of steps is not static: one compiled program serves chunks of any length.
+        The number of steps is not static, so that one compiled program serves chunks of any length.
 
         Args:
             state: to start from.
@@ -172,7 +172,7 @@ class Trainer:
     def _averaged(self, state: TrainState, params: Any, batch_stats: Any) -> tuple[Any, Any] | None:
         if state.average is None or self.config.ema_decay is None:
             return None
-        # A low decay at first, so that the average does not remember the random initialisation.
+        # The decay is low at first, so that the average forgets the random initialisation.
         decay = jnp.minimum(self.config.ema_decay, (1 + state.step) / (10 + state.step))
         return optax.incremental_update((params, batch_stats), state.average, 1 - decay)
 
