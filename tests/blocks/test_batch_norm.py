@@ -107,6 +107,12 @@ def test_bfloat16_keeps_float32_statistics():
     np.testing.assert_array_equal(norm.mean[...], 1)
 
 
+def test_float64_keeps_float32_statistics(float64):
+    norm = BatchNorm(3, rngs=nnx.Rngs(0))
+    assert norm(jnp.ones((2, 3), jnp.float64)).dtype == jnp.float64
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(norm))} == {jnp.dtype(jnp.float32)}
+
+
 def run(norm, batches):
     """The statistics after each of the batches."""
     graph, state = nnx.split(norm)

@@ -142,11 +142,12 @@ class BatchNorm(nnx.BatchNorm):
         return mean, over_devices(channel_sums(differences, differences)[0] / count)
 
     def _move_running_statistics(self, mean: jax.Array, variance: jax.Array) -> None:
-        seen, old_mean, old_variance = self.num_batches[...], self.mean[...], self.var[...]
+        seen, first_mean, first_variance = self.num_batches[...], self.mean[0], self.var[0]
         # Where no batch was seen and yet they are not the initial 0 and 1, somebody has put them there.
-        is_new = (old_mean[0] == 0) & (old_variance[0] == 1)
+        is_new = (first_mean == 0) & (first_variance == 1)
         seen = jnp.where((seen > 0) | is_new, seen, CONVERGED)
         keep = jnp.minimum(self.momentum, seen / (seen + _WARM_UP))
-        self.mean[...] = keep * old_mean + (1 - keep) * mean
-        self.var[...] = keep * old_variance + (1 - keep) * variance
-        self.num_batches[...] = seen + 1
+        # `variable[...] = ` would ask tracers where they lie, and in a long program the answer takes long.
+        for variable, of_batch in ((self.mean, mean), (self.var, variance)):
+            variable.set_value((keep * variable[...] + (1 - keep) * of_batch).astype(variable.dtype))
+        self.num_batches.set_value(seen + 1)
