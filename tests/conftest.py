@@ -21,7 +21,7 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)  # for the tests of sharding
 
-# A trace is made of so many objects that Python would spend a fifth of the time of these tests looking for cycles in them.
+# A trace is made of so many objects that Python would spend a fifth of the time looking for cycles in them.
 gc.set_threshold(200_000, 50, 100)
 
 # Every example may compile several programs: no deadline, and the same examples in every run.
