@@ -3,33 +3,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from tests.quick import FASTEST_TO_COMPILE
-from zoo.blocks import ConvNormAct, DepthwiseSeparableConv
+import zoo
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.training.config import AugmentConfig, TrainConfig
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.step import Trainer
 
 
-class Separable(nnx.Module):
-    """MobileNetV1's layers, fewer of them."""
-
-    def __init__(self, rngs: nnx.Rngs) -> None:
-        self.stem = ConvNormAct(3, 32, stride=2, rngs=rngs)
-        self.blocks = nnx.List([DepthwiseSeparableConv(32, 32, rngs=rngs) for _ in range(4)])
-        self.head = nnx.Linear(32, 3, kernel_init=nnx.initializers.normal(0.01), rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x.mean((1, 2)))
-
-
 def striped_pictures(count: int, seed: int) -> ArraySplit:
-    """Noisy 16x16 pictures of stripes; the classes are their three directions."""
+    """Noisy 16x16 pictures of stripes, whose three directions are the classes."""
     random = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int32) % 3
     y, x = np.mgrid[:16, :16]
@@ -42,14 +25,14 @@ def striped_pictures(count: int, seed: int) -> ArraySplit:
 
 
 def test_a_short_run_is_evaluated_as_well_as_it_has_learned():
-    """With statistics that start at mean 0 and variance 1, two thirds of the test pictures would be right."""
+    """With a plain average of the statistics, which starts at variance 1, 57 % of the test pictures would be right."""
     train, test = striped_pictures(120, 10), striped_pictures(60, 11)
     dataset = Dataset("stripes", ("-", "/", "|"), 16, train, test, (0.5,) * 3, (0.25,) * 3)
     config = TrainConfig(epochs=7, batch_size=20, augment=AugmentConfig(crop_padding=0, flip=False))
     optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 42))
-    trainer, state = Trainer.create(config, Separable(nnx.Rngs(0)), dataset, optimizer)
-    train_chunk = jax.jit(trainer.train_chunk, compiler_options=FASTEST_TO_COMPILE)
-    state = train_chunk(state, jnp.asarray(train.images), jnp.asarray(train.labels), jnp.int32(42))
-    logits = jax.jit(trainer.predict, compiler_options=FASTEST_TO_COMPILE)(state, jnp.asarray(test.images))
+    model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=3, small_images=True)
+    trainer, state = Trainer.create(config, model, dataset, optimizer)
+    state = jax.jit(trainer.train_chunk)(state, jnp.asarray(train.images), jnp.asarray(train.labels), jnp.int32(42))
+    logits = jax.jit(trainer.predict)(state, jnp.asarray(test.images))
     assert state.sums.accuracy > 0.9
     assert (logits.argmax(-1) == test.labels).mean() > 0.9
