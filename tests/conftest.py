@@ -7,19 +7,22 @@ import shutil
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # What one process of this session compiled, no other compiles again: neither a worker of pytest-xdist nor a run
-    # that a test starts. They inherit this environment, and the directory is gone at the end.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo-tests-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import hypothesis
 import jax
 import pytest
 
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # What one of the programs that tests start has compiled, no other compiles again; they inherit this environment,
+    # and the directory is gone at the end.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+jax.config.update("jax_enable_compilation_cache", False)  # The tests themselves compile hardly anything twice.
 jax.config.update("jax_num_cpu_devices", 2)  # for the tests of sharding
+jax.config.update("jax_traceback_in_locations_limit", 0)  # Nobody reads the programs, and lowering is faster without.
 
 # A trace is made of so many objects that Python would spend a fifth of the time looking for cycles in them.
 gc.set_threshold(200_000, 50, 100)
