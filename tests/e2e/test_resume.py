@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from tests.e2e.processes import start_training
 
 ARGUMENTS = [
     *("--model.name", "tiny", "--model.width", "None"),
@@ -19,17 +21,27 @@ ARGUMENTS = [
 LAST_STEP = 36
 
 
-def train(place: str, step: int, *arguments: str) -> subprocess.CompletedProcess:
-    script = Path(__file__).with_name("tiny_train.py")
-    command = [sys.executable, str(script), place, str(step), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+class Ended(NamedTuple):
+    """What a process leaves."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
 
 
-def start(place: str, step: int, run: Path) -> subprocess.CompletedProcess:
+def train(place: str, step: int, *arguments: str) -> Ended:
+    with tempfile.TemporaryDirectory() as output:
+        process = start_training([*arguments], Path(output), place=place, step=step)
+        process.join(300)
+        stdout, stderr = ((Path(output) / name).read_text() for name in ("stdout", "stderr"))
+        return Ended(process.exitcode, stdout, stderr)
+
+
+def start(place: str, step: int, run: Path) -> Ended:
     return train(place, step, *ARGUMENTS, "--output", str(run))
 
 
-def resume(run: Path) -> subprocess.CompletedProcess:
+def resume(run: Path) -> Ended:
     return train("nowhere", 0, "--resume", str(run))
 
 

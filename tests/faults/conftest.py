@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.processes import TinyRun
+from tests.e2e.processes import TinyRun
 
 
 def pytest_collection_modifyitems(config, items):

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.faults.processes import TinyRun
+from tests.e2e.processes import TinyRun
 from zoo.training.checksums import find_damage
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.faults.processes import TinyRun
+from tests.e2e.processes import TinyRun
 
 _KILLS = 10  # in each of four tests
 

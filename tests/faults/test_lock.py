@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.processes import TinyRun
+from tests.e2e.processes import TinyRun
 
 
 @pytest.fixture

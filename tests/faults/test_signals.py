@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import TinyRun
+from tests.e2e.processes import TinyRun
 
 _CHECKOUT = Path(__file__).parents[2]
 

@@ -34,6 +34,27 @@ ARGUMENTS = [
 ]
 
 
+def start_training(
+    arguments: list[str], output: Path, *, place: str = "nowhere", step: int = 0, file_size: int = -1
+) -> ForkServerProcess:
+    """A process that trains the tiny net.
+
+    Args:
+        arguments: of `train.py`.
+        output: a directory; what the process prints goes to the files `stdout` and `stderr` in it.
+        place, step: for `tiny_train.py`.
+        file_size: the largest file that it may write, in bytes; -1 for no limit.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("stdout", "stderr"):
+        (output / name).write_text("")
+    process = _CONTEXT.Process(target=_train, args=(place, step, arguments, str(output), file_size))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        process.start()
+    return process
+
+
 @dataclass(frozen=True)
 class TinyRun:
     """A run of the tiny net, which is begun or, if it has a config, resumed by each process.
@@ -47,21 +68,8 @@ class TinyRun:
     output: Path
 
     def start(self, *, place: str = "nowhere", step: int = 0, file_size: int = -1) -> ForkServerProcess:
-        """A process that trains; what it prints goes to files.
-
-        Args:
-            place, step: for `tiny_train.py`.
-            file_size: the largest file that it may write, in bytes; -1 for no limit.
-        """
-        self.output.mkdir(parents=True, exist_ok=True)
-        for name in ("stdout", "stderr"):
-            (self.output / name).write_text("")
-        arguments = (place, step, self.arguments, str(self.output), file_size)
-        process = _CONTEXT.Process(target=_train, args=arguments)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            process.start()
-        return process
+        """A process that trains; the arguments are those of `start_training`."""
+        return start_training(self.arguments, self.output, place=place, step=step, file_size=file_size)
 
     def finish(self, **accident: Any) -> int:
         """Trains in a process until it ends, and gives its exit status; the arguments are those of `start`."""
