@@ -1,8 +1,9 @@
-"""`train.py` with a tiny model and an accident: `tiny_train.py PLACE STEP [arguments of train.py]`.
+"""`train.py` with a tiny model and an accident, `run(place, step, arguments of train.py)`.
 
-PLACE is `nowhere`; once STEP is reached `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint`, to be killed
-there with SIGKILL; `signal` or `interrupt-twice`, to send itself SIGTERM or two SIGINTs in a dispatch; `poison`, to get
-NaN weights; or `hang`. `set-up` sends itself SIGINT while the model is made, `results` when it is trained.
+The place is `nowhere`; once the step is reached `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint`, to
+be killed there with SIGKILL; `signal` or `interrupt-twice`, to send itself SIGTERM or two SIGINTs in a dispatch;
+`poison`, to get NaN weights; or `hang`. `set-up` sends itself SIGINT while the model is made, `results` when it is
+trained.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -100,7 +100,3 @@ def run(place: str, step: int, arguments: list[str]) -> int:
     if place != "nowhere":
         arm(place, step)
     return main(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(run(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
