@@ -67,8 +67,8 @@ def write_tensors(
     description = check_description(json.loads(json.dumps(description)), path)
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksums = {name: zlib.crc32(tensor.tobytes()) for name, tensor in contiguous.items()}
-    # Not save_file(), whose errors do not name the file, and whose file nobody else can read.
     checksums[_DESCRIPTION] = _checksum_of(description, checksums)
+    # Not save_file(), whose errors do not name the file, and whose file nobody else can read.
     content = save(contiguous, {_KEY: json.dumps({**description, _CHECKSUMS: checksums}), **metadata})
     with replacing(Path(path)) as unfinished:
         unfinished.write_bytes(content)
