@@ -22,6 +22,7 @@ from jax.interpreters import ad, batching, mlir
 from zoo.ops.lowering import native, select
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 from zoo.ops.lowering.select import LOWERINGS, LoweringName
+from zoo.ops.placement import sum_over_devices
 
 _convolution = Primitive("zoo_convolution")
 
@@ -97,9 +98,13 @@ def _compute(
     geometry: ConvGeometry,
     forced: LoweringName | None,
 ) -> jax.Array:
-    choice = select.select(Problem(geometry, direction, a.shape[0], a.dtype), platform, forced)
-    function: Callable[..., jax.Array] = getattr(LOWERINGS[choice.lowering], direction)
-    return function(a, b, geometry)
+    def compute(a: jax.Array, b: jax.Array) -> jax.Array:
+        choice = select.select(Problem(geometry, direction, a.shape[0], a.dtype), platform, forced)
+        function: Callable[..., jax.Array] = getattr(LOWERINGS[choice.lowering], direction)
+        return function(a, b, geometry)
+
+    # What is computed for each example XLA divides between devices by itself, but not a loop that sums over examples.
+    return sum_over_devices(compute, a, b) if direction == "kernel_gradient" else compute(a, b)
 
 
 def register_platforms() -> None:
