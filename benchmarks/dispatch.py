@@ -20,6 +20,7 @@ from flax import nnx
 from zoo.blocks import ConvNormAct
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.training.config import TrainConfig
+from zoo.training.devices import Devices
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.step import Trainer
 
@@ -48,7 +49,8 @@ def main() -> None:
     dataset = Dataset("random", tuple("0123456789"), 32, split, split, (0.5,) * 3, (0.25,) * 3)
     config = TrainConfig(batch_size=16)
     optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 1000))
-    trainer, state = Trainer.create(config, SmallNet(nnx.Rngs(0)), dataset, optimizer)
+    trainer, state = Trainer.create(config, SmallNet(nnx.Rngs(0)), dataset, optimizer, Devices.find(1))
+    state = trainer.place(state)
     images, labels = jnp.asarray(split.images), jnp.asarray(split.labels)
 
     chunk = jax.jit(trainer.train_chunk, donate_argnames="state").lower(state, images, labels, jnp.int32(1)).compile()

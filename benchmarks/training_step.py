@@ -29,6 +29,7 @@ from zoo import ops
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.registry import create_model, model_info
 from zoo.training.config import TrainConfig
+from zoo.training.devices import Devices
 from zoo.training.huge_pages import restart_with_huge_pages
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.step import Trainer
@@ -73,7 +74,8 @@ class Net:
         small: dict[str, Any] = {} if model_info(name).input_size == 32 else {"small_images": True}
         model = create_model(name, num_classes=10, dtype=jnp.dtype(options.dtype), **small)
         optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 1000))
-        trainer, self._state = Trainer.create(config, model, dataset, optimizer)
+        trainer, state = Trainer.create(config, model, dataset, optimizer, Devices.find(1))
+        self._state = trainer.place(state)
         self._images, self._labels = jnp.asarray(split.images), jnp.asarray(split.labels)
         self._batch = (self._images[: options.batch], self._labels[: options.batch])
         with ops.force_lowering("native") if native else nullcontext():

@@ -28,3 +28,25 @@ def _optional_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | N
         is_instance=lambda value: value is None or inner.is_instance(value),
         str_from_instance=lambda value: ["None"] if value is None else inner.str_from_instance(value),
     )
+
+
+@OPTIONS.primitive_rule
+def _one_or_several_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """`INT [INT ...]`: one is a number, several are a tuple."""
+    if set(get_args(info.type)) != {int, tuple[int, ...], NoneType}:
+        return None
+
+    def read(words: list[str]) -> int | tuple[int, ...] | None:
+        if words == ["None"]:
+            return None
+        if not words or not all(word.isdecimal() for word in words):
+            raise ValueError(f"{' '.join(words) or 'nothing'} is not one integer or several")
+        return int(words[0]) if len(words) == 1 else tuple(map(int, words))
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="INT [INT ...]",
+        instance_from_str=read,
+        is_instance=lambda value: value is None or isinstance(value, int | tuple),
+        str_from_instance=lambda value: [*map(str, value)] if isinstance(value, tuple) else [str(value)],
+    )

@@ -119,10 +119,23 @@ def test_arguments_out_of_range(arguments: dict[str, int], message: str) -> None
         stream(Numbers(10), **{"batch_size": 2, "seed": 0, **arguments})
 
 
+def test_the_shares_of_several_readers_are_the_batches_and_each_reads_its_own_alone() -> None:
+    whole = labels(Numbers(20), 6, batch_size=6, seed=1)
+    sources = Numbers(20), Numbers(20)
+    parts = [labels(source, 6, batch_size=6, seed=1, share=slice(3 * number, 3 * number + 3))
+             for number, source in enumerate(sources)]  # fmt: skip
+    assert [first + second for first, second in zip(*parts, strict=True)] == whole
+    epoch = np.ravel([part[:3] for part in parts]).tolist()
+    assert len(set(epoch)) == len(epoch) == 18
+    assert all(len(source.read) <= 3 * 16 for source in sources)  # 6 batches, and those that are read ahead
+    passed = zip(batches(Numbers(5), 4, slice(0, 2)), batches(Numbers(5), 4, slice(2, 4)), strict=True)
+    assert [[*first[1], *second[1]] for first, second in passed] == [[0, 1, 2, 3], [4, 0, 1, 2]]
+
+
 def test_one_pass_in_order() -> None:
     passed = list(batches(Numbers(10), 4))
-    assert [numbers.tolist() for _, numbers in passed] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert [images.shape for images, _ in passed] == [(4, 2, 2, 3), (4, 2, 2, 3), (2, 2, 2, 3)]
+    assert [numbers.tolist() for _, numbers in passed] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1]]
+    assert [images.shape for images, _ in passed] == [(4, 2, 2, 3)] * 3
     assert list(batches(Numbers(0), 4)) == []
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         batches(Numbers(10), 0)

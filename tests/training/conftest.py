@@ -11,6 +11,7 @@ from flax import nnx
 from zoo.blocks import ConvNormAct, DropPath
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.training.config import OptimizerConfig, TrainConfig
+from zoo.training.devices import Devices
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.step import Trainer
 
@@ -42,7 +43,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def config() -> TrainConfig:
-    return TrainConfig(epochs=4, batch_size=8, optimizer=OptimizerConfig(learning_rate=0.1))
+    return TrainConfig(epochs=4, batch_size=8, devices=1, optimizer=OptimizerConfig(learning_rate=0.1))
 
 
 @pytest.fixture
@@ -52,6 +53,9 @@ def make_trainer(config, dataset):
     def make(**changes):
         changed = replace(config, **changes)
         optimizer = make_optimizer(changed.optimizer, make_schedule(changed.optimizer, 20))
-        return Trainer.create(changed, TinyNet(nnx.Rngs(changed.seed)), dataset, optimizer)
+        trainer, state = Trainer.create(
+            changed, TinyNet(nnx.Rngs(changed.seed)), dataset, optimizer, Devices.find(changed.devices)
+        )
+        return trainer, trainer.place(state)
 
     return make

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from zoo.training.config import ModelConfig, TrainConfig, from_dict
+from zoo.training.devices import Devices
 from zoo.training.metrics import EpochMetrics, MetricsLog
 from zoo.training.run_directory import RunDirectory, RunDirectoryError, check_resumable
 
@@ -15,7 +16,7 @@ from zoo.training.run_directory import RunDirectory, RunDirectoryError, check_re
 def describe(config):
     """Makes the directory of a run, with its config."""
     with RunDirectory.create(config) as run:
-        run.describe(config)
+        run.describe(config, Devices.find(1))
     return run
 
 
@@ -76,7 +77,7 @@ def test_a_run_that_does_not_come_to_be_leaves_no_directory(tmp_path):
 def test_a_described_run_stays_whatever_happens(tmp_path):
     def fail(config):
         with RunDirectory.create(config) as run:
-            run.describe(config)
+            run.describe(config, Devices.find(1))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -7,6 +7,7 @@ import numpy as np
 import zoo
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.training.config import AugmentConfig, TrainConfig
+from zoo.training.devices import Devices
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.step import Trainer
 
@@ -31,7 +32,7 @@ def test_a_short_run_is_evaluated_as_well_as_it_has_learned():
     config = TrainConfig(epochs=7, batch_size=20, augment=AugmentConfig(crop_padding=0, flip=False))
     optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 42))
     model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=3, small_images=True)
-    trainer, state = Trainer.create(config, model, dataset, optimizer)
+    trainer, state = Trainer.create(config, model, dataset, optimizer, Devices.find(1))
     state = jax.jit(trainer.train_chunk)(state, jnp.asarray(train.images), jnp.asarray(train.labels), jnp.int32(42))
     logits = jax.jit(trainer.predict)(state, jnp.asarray(test.images))
     assert state.sums.accuracy > 0.9

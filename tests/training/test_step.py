@@ -8,7 +8,7 @@ from flax import nnx
 
 from tests.quick import FASTEST_TO_COMPILE
 from zoo.training.config import AugmentConfig
-from zoo.training.step import _fold_step
+from zoo.training.step import _fold_in
 
 
 def leaves(state):
@@ -97,7 +97,7 @@ def test_every_layer_and_step_has_its_own_random_key():
     state = nnx.state(layers, nnx.RngState)
 
     def keys(step):
-        folded = _fold_step(state, jnp.int32(step))
+        folded = _fold_in(state, jnp.int32(step))
         random_keys = [leaf for leaf in jax.tree.leaves(folded) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
         return [tuple(jax.random.key_data(key).tolist()) for key in random_keys]
 

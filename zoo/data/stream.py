@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import signal
 import weakref
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -18,25 +18,36 @@ from zoo.data.dataset import Source
 
 Batch = tuple[np.ndarray, np.ndarray]
 
+_WHOLE = slice(None)
 _READ_OPTIONS = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)  # in each process; counted in batches
 
 
-def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, num_workers: int = 0) -> Iterator[Batch]:
+def stream(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    share: slice = _WHOLE,
+    start_step: int = 0,
+    num_workers: int = 0,
+) -> Generator[Batch, None, None]:
     """Endless batches, shuffled anew each epoch.
 
     An epoch is `len(source) // batch_size` batches; which examples are left over differs from epoch to epoch. Batch
     number `step` depends on `seed` and `step` alone, so a stream that starts at a later step goes on exactly as one
-    that started at 0 would, and reads nothing of what it skips.
+    that started at 0 would, and reads nothing of what it skips. Where several processes read a share each, their
+    shares together are that batch.
 
     Args:
         source: must be picklable if there are workers.
         batch_size: examples a batch.
         seed: of the order, from 0 to 2**32 - 1.
+        share: which examples of each batch are read; all of them by default.
         start_step: number of the first batch.
         num_workers: processes that read; 0 reads in threads of this process.
 
     Yields:
-        images, uint8 (batch_size, H, W, 3), and labels, int32 (batch_size,).
+        images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is the size of the share.
 
     Raises:
         ValueError: if an argument is out of range and, while reading, if the images of a batch differ in size. What the
@@ -49,8 +60,8 @@ def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, n
     if start_step < 0 or num_workers < 0:
         raise ValueError(f"start_step and num_workers must not be negative: {start_step}, {num_workers}")
     # A seed given to `shuffle` itself would make epoch 1 of seed 0 the same as epoch 0 of seed 1.
-    examples = grain.MapDataset.source(_ErrorsAsExamples(source)).seed(seed).shuffle()
-    steps = examples.batch(batch_size, drop_remainder=True, batch_fn=list).map(_stack).repeat()
+    indices = grain.MapDataset.range(len(source)).seed(seed).shuffle().batch(batch_size, drop_remainder=True)
+    steps = indices.map(_Reader(source, share)).repeat()
     reader = steps[start_step:].to_iter_dataset(_READ_OPTIONS)
     if num_workers:
         _let_grain_read_its_flags()
@@ -59,15 +70,16 @@ def stream(source: Source, *, batch_size: int, seed: int, start_step: int = 0, n
     return _closing(reader)
 
 
-def batches(source: Source, batch_size: int) -> Iterator[Batch]:
-    """All examples once, in order. The last batch has what is left.
+def batches(source: Source, batch_size: int, share: slice = _WHOLE) -> Generator[Batch, None, None]:
+    """All examples once, in order; the last batch is filled up with the first ones, so that all have one size.
 
     Args:
         source: the examples.
         batch_size: examples a batch, at least 1.
+        share: which examples of each batch are read; all of them by default.
 
     Yields:
-        images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is `batch_size` or, in the last batch, less.
+        images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is the size of the share.
 
     Raises:
         ValueError: if `batch_size` is less than 1 and, while reading, if the images of a batch differ in size. What the
@@ -75,41 +87,39 @@ def batches(source: Source, batch_size: int) -> Iterator[Batch]:
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    steps = grain.MapDataset.source(_ErrorsAsExamples(source)).batch(batch_size, batch_fn=list).map(_stack)
-    return _closing(steps.to_iter_dataset(_READ_OPTIONS))
+    count = -(-len(source) // batch_size) * batch_size
+    indices = grain.MapDataset.range(count).map(lambda index: index % len(source)).batch(batch_size)
+    return _closing(indices.map(_Reader(source, share)).to_iter_dataset(_READ_OPTIONS))
 
 
-class _ErrorsAsExamples:
-    """A source that hands out errors instead of raising them: `_closing` raises what reaches the end of the pipeline.
+class _Reader:
+    """From the indices of a batch to its images and labels.
 
-    Raised within Grain, an error of a worker process would come with the tracebacks of two processes, and what other
-    workers had read would stay in shared memory.
+    It hands out errors instead of raising them: `_closing` raises what reaches the end of the pipeline. Raised within
+    Grain, an error of a worker process would come with the tracebacks of two processes, and what other workers had read
+    would stay in shared memory.
+
+    Args:
+        source: the examples.
+        share: which of the indices are read.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    def __init__(self, source: Source, share: slice) -> None:
+        self._source, self._share = source, share
 
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int, /) -> Mapping[str, Any] | Exception:
+    def __call__(self, indices: np.ndarray) -> Batch | Exception:
         try:
-            return self._source[index]
+            return _stack([self._source[index] for index in indices[self._share].tolist()])
         except Exception as error:
             return error.with_traceback(None)
 
 
-def _stack(examples: Sequence[Mapping[str, Any] | Exception]) -> Batch | Exception:
-    images, labels = [], []
-    for example in examples:
-        if isinstance(example, Exception):
-            return example
-        images.append(np.asarray(example["image"]))
-        labels.append(example["label"])
+def _stack(examples: Sequence[Mapping[str, Any]]) -> Batch:
+    images = [np.asarray(example["image"]) for example in examples]
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
-        return ValueError(f"the images of a batch must have one size, not {', '.join(map(str, shapes))}")
-    return np.stack(images), np.array(labels, np.int32)
+        raise ValueError(f"the images of a batch must have one size, not {', '.join(map(str, shapes))}")
+    return np.stack(images), np.array([example["label"] for example in examples], np.int32)
 
 
 def _own(batch: Batch | Exception) -> Batch | Exception:
@@ -120,7 +130,7 @@ def _own(batch: Batch | Exception) -> Batch | Exception:
     return np.array(images), np.array(labels)
 
 
-def _closing(reader: grain.IterDataset) -> Iterator[Batch]:
+def _closing(reader: grain.IterDataset) -> Generator[Batch, None, None]:
     """The elements of `reader`, whose threads and processes end with the iteration, however it ends."""
 
     def elements() -> Generator[Batch, None, None]:

@@ -35,6 +35,6 @@ def sum_over_devices(function: Callable[..., jax.Array], *arrays: jax.Array) -> 
     def of_share(*shares: jax.Array) -> jax.Array:
         return jax.lax.psum(function(*shares), BATCH_AXIS)
 
-    return jax.shard_map(
-        of_share, in_specs=PartitionSpec(BATCH_AXIS), out_specs=PartitionSpec(), axis_names={BATCH_AXIS}, check_vma=False
-    )(*arrays)
+    split, whole = PartitionSpec(BATCH_AXIS), PartitionSpec()
+    summed = jax.shard_map(of_share, in_specs=split, out_specs=whole, axis_names={BATCH_AXIS}, check_vma=False)
+    return summed(*arrays)

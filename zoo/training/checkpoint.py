@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import jax
 import orbax.checkpoint as ocp
 
-from zoo.training import checksums
+from zoo.training import checksums, processes
+from zoo.training.processes import ProcessesError
 
 State = TypeVar("State")
 
@@ -33,6 +34,9 @@ class CheckpointError(Exception):
 
 class Checkpoints:
     """The checkpoints of one run, as a context manager that on leaving waits for the last one to be whole.
+
+    Where the run has several processes all of them open, save and restore at the same steps; each writes what it has,
+    and the first completes the checkpoint.
 
     A checkpoint is written to a temporary directory, which is renamed when everything is in it, the checksums of all
     its files included: a killed process leaves either a whole checkpoint or none. The two newest are kept.
@@ -51,8 +55,7 @@ class Checkpoints:
         _silence_what_is_reported_twice()
         self._directory = directory.resolve()
         with self._explaining("cannot open the checkpoints in"):
-            self._set_damaged_aside()
-            self._remove_unfinished()
+            processes.from_first(self._clean_up)
             options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, temporary_path_class=_SealedPath)
             self._manager = ocp.CheckpointManager(
                 self._directory, options=options, item_handlers=ocp.StandardCheckpointHandler()
@@ -98,6 +101,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
+            return  # another process is lost, without which the checkpoint on its way never becomes whole
         try:
             with self._explaining("cannot write a checkpoint to"):
                 try:
@@ -107,6 +112,10 @@ class Checkpoints:
         except CheckpointError:
             if not isinstance(error, CheckpointError):  # the one that is on its way says the same
                 raise
+
+    def _clean_up(self) -> None:
+        self._set_damaged_aside()
+        self._remove_unfinished()
 
     def _set_damaged_aside(self) -> None:
         steps = sorted(int(path.name) for path in self._directory.glob("*") if path.name.isdecimal())
@@ -138,10 +147,11 @@ class Checkpoints:
         """Turns whatever exception Orbax or TensorStore has for what goes wrong with files into one line."""
         try:
             yield
-        except CheckpointError:
+        except (CheckpointError, ProcessesError):
             raise
         except Exception as error:
-            self._remove_unfinished()
+            if processes.is_first():
+                self._remove_unfinished()
             raise CheckpointError(f"{attempt} {self._directory}: {_reason(error)}") from error
 
 

@@ -33,6 +33,18 @@ QUICK_START = "mobilenet_v2_shapes"  # the config of a command that names none
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """How the processes of a run on several hosts find each other; None for what JAX finds in the environment."""
+
+    coordinator_address: str | None = None
+    """HOST:PORT of process 0."""
+    num_processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Number of this process, from 0."""
+
+
+@dataclass(frozen=True)
 class Command:
     """Trains an image classifier. Every field of the config is an option.
 
@@ -46,6 +58,15 @@ class Command:
     such as mobilenet_v2_cifar10."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_DIR")] = None
     """Directory of an earlier run, to continue with its config from its last checkpoint."""
+    distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """This is one of several processes that train together, as SLURM, Open MPI or a Cloud TPU starts them."""
+    cluster: Annotated[Cluster, tyro.conf.arg(name="distributed")] = Cluster()
+    """How the processes of a run on several hosts find each other; one of these stands for --distributed."""
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether this process has to join others."""
+        return self.distributed or self.cluster != Cluster()
 
 
 def parse(argv: Sequence[str] | None = None, program: str = "train.py") -> Command:
@@ -183,7 +204,7 @@ def _explain_unknown(argument: str, config: TrainConfig) -> str:
     if not argument.startswith("-"):
         return f"unexpected argument {argument!r}: values follow their option, on-off options (--x, --no-x) take none"
     option = argument.partition("=")[0]
-    known = ["--config", "--resume", *("--" + path.replace("_", "-") for path in flatten(config))]
+    known = ["--config", "--resume", "--distributed", *("--" + path.replace("_", "-") for path in flatten(config))]
     near = difflib.get_close_matches(option, known)
     return f"unknown option {option}; {'nearest: ' + ', '.join(near) if near else 'see --help'}"
 

@@ -156,6 +156,8 @@ class OptimizerConfig(_Section):
     """Weight decay, of kernels only."""
     gradient_clip: float | None = None
     """Largest global norm of the gradient; None for no limit."""
+    split_state: bool = False
+    """Divide the optimizer's state between the devices (ZeRO-1) instead of keeping all of it on each."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -198,6 +200,12 @@ class TrainConfig(_Section):
     """Of initialisation, order of examples, augmentation and dropout."""
     checkpoint_every: int = 1
     """Epochs between checkpoints."""
+    devices: int | tuple[int, ...] | None = None
+    """How many devices to use, or the numbers of several; None for all that JAX sees."""
+    batch_norm: Literal["global", "per-device"] = "global"
+    """Normalise by the statistics of the whole batch, or each device's share by its own."""
+    gradient_accumulation: int = 1
+    """Parts that a batch is computed in, one after another, to save memory. Batch norm sees the parts."""
     output: Path | None = None
     """Run directory; None for runs/<name>-<time>."""
     lowering: Literal["native", "depthwise", "grouped", "pointwise", "dense"] | None = None
@@ -217,6 +225,8 @@ class TrainConfig(_Section):
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1")
         self._require("ema_decay", self.ema_decay is None or 0 < self.ema_decay < 1, "above 0 and below 1")
         self._require("seed", self.seed >= 0, "at least 0")
+        self._require("devices", self.devices not in (0, ()), "at least 1")
+        self._require("gradient_accumulation", self.gradient_accumulation >= 1, "at least 1")
         self._require("checkpoint_every", self.checkpoint_every >= 1, "at least 1")
 
 
@@ -250,6 +260,8 @@ def from_dict(cls: type[SectionT], values: Mapping[str, Any]) -> SectionT:
             value = from_dict(annotation, value)
         elif isinstance(value, str) and Path in get_args(annotation):
             value = Path(value)
+        elif isinstance(value, list):  # JSON knows no tuples
+            value = tuple(value)
         arguments[key] = value
     return cls(**arguments)
 
@@ -284,6 +296,8 @@ def _fits(value: Any, annotation: Any) -> bool:
         return any(_fits(value, option) for option in get_args(annotation))
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
+    if get_origin(annotation) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, get_args(annotation)[0]) for item in value)
     if annotation is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if annotation is int:
@@ -296,5 +310,7 @@ def _describe(annotation: Any) -> str:
         return " or ".join(map(_describe, get_args(annotation)))
     if get_origin(annotation) is Literal:
         return " or ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return f"several of {_describe(get_args(annotation)[0])}"
     names = {int: "an integer", float: "a finite number", bool: "True or False", str: "a string", NoneType: "None"}
     return names.get(annotation, f"of type {annotation.__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,16 +11,19 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from zoo.data.dataset import Dataset
+from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.load import load
 from zoo.registry import create_model, model_options
-from zoo.training.config import ModelConfig, TrainConfig
+from zoo.training.config import ModelConfig, TrainConfig, flatten
+from zoo.training.devices import Devices
+from zoo.training.feed import is_replicated
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
 
 _OPTIONS = ("num_classes", "width", "dropout", "drop_path", "small_images")  # of a config that are a model's
+_OF_A_HOST = ("data.directory", "data.workers", "compilation_cache")  # fields that may differ between processes
 _LARGEST_SMALL_IMAGE = 64  # pixels a side; above it a net takes its ImageNet form
 
 
@@ -34,7 +38,7 @@ class Experiment:
         schedule: step -> learning rate.
         total_steps: of the whole run.
         trainer: the functions that train and evaluate.
-        state: to start from.
+        state: to start from, in this process; `trainer.place` puts it on the devices.
     """
 
     config: TrainConfig
@@ -64,6 +68,18 @@ class Experiment:
             "std": dataset.std,
         }
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same in all processes of a run, as JSON holds it."""
+        values = {name: value for name, value in flatten(self.config).items() if name not in _OF_A_HOST}
+        return {
+            **{name: str(value) if isinstance(value, Path) else value for name, value in values.items()},
+            "the number of training examples": len(self.dataset.train),
+            "the number of test examples": len(self.dataset.test),
+            "the classes": self.dataset.class_names,
+            "the version of jax": jax.__version__,
+        }
+
     def describe(self) -> list[str]:
         """What will be trained on what, in a line each."""
         model, dataset = self.config.model, self.dataset
@@ -82,13 +98,28 @@ class Experiment:
             lines.append(dataset.note)
         if model.num_classes != len(dataset.class_names):
             lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
+        lines.append(self._describe_devices())
         if model.weights is not None:
             lines.append(f"starts from {model.weights}; pixels are normalised as {self.normalization}")
         return lines
 
+    def _describe_devices(self) -> str:
+        devices, train = self.trainer.devices, self.dataset.train
+        line = f"on {devices.describe()}"
+        if devices.count == 1:
+            return line
+        batch_size = self.config.batch_size
+        line += f", {batch_size // devices.count} of the {batch_size} examples of a step on each"
+        if not isinstance(train, ArraySplit):
+            return line
+        megabytes = train.images.nbytes / 1e6
+        if is_replicated(train, devices):
+            return f"{line}; the training images, {megabytes:,.0f} MB, are on every device"
+        return f"{line}; the training images are split, {megabytes / devices.count:,.0f} MB on each device"
+
 
 def build(config: TrainConfig) -> Experiment:
-    """Loads the data, makes the model and tries one abstract step; writes nothing.
+    """Loads the data, makes the model and tries one abstract step; writes nothing, and asks no other process.
 
     Raises:
         DataUnavailableError: if the data is not there and cannot be had.
@@ -96,6 +127,7 @@ def build(config: TrainConfig) -> Experiment:
         FileNotFoundError: if there are no weights at the given path.
         ValueError: if config, data, model and weights do not fit together.
     """
+    devices = Devices.find(config.devices)
     weights = None if config.model.weights is None else find_checkpoint(config.model.weights)
     data = config.data
     dataset = load(
@@ -107,6 +139,7 @@ def build(config: TrainConfig) -> Experiment:
     )
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
+    devices.check_batch(config.batch_size, config.gradient_accumulation)
     normalization = "is usual for the data"
     if weights is not None and (preprocessing := weights.preprocessing) is not None:
         dataset = replace(dataset, mean=preprocessing.mean, std=preprocessing.std)
@@ -117,7 +150,7 @@ def build(config: TrainConfig) -> Experiment:
     total_steps = config.epochs * (len(dataset.train) // config.batch_size)
     schedule = make_schedule(config.optimizer, total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    trainer, state = Trainer.create(config, _make_model(config), dataset, optimizer)
+    trainer, state = Trainer.create(config, _make_model(config), dataset, optimizer, devices)
     _try_abstractly(trainer, state, dataset.image_size)
     return Experiment(config, dataset, normalization, schedule, total_steps, trainer, state)
 

@@ -1,4 +1,4 @@
-"""How examples reach the step: from the device's own memory, or streamed through Grain."""
+"""How examples reach the step: from the devices' own memory, or streamed through Grain."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import numpy as np
 
 from zoo.data.dataset import ArraySplit, Source
 from zoo.data.stream import batches, stream
+from zoo.training.devices import Devices
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
+
+_UNKNOWN_MEMORY = 16 * 2**30  # bytes that a device is taken to have if it does not tell, as CPUs do not
+_REPLICATED_SHARE = 16  # a data set is on every device up to this fraction of its memory: 1/16
 
 
 class Feed(Protocol):
@@ -21,9 +25,22 @@ class Feed(Protocol):
         """Makes `num_steps` steps, which must lie in one epoch. The given state must not be used again."""
         ...
 
+    def close(self) -> None:
+        """Ends what reads ahead."""
+        ...
+
+
+def is_replicated(split: ArraySplit, devices: Devices) -> bool:
+    """Whether each device has the whole data set, and not only its share of the rows, because it is small."""
+    memory = (devices.mesh.local_devices[0].memory_stats() or {}).get("bytes_limit", _UNKNOWN_MEMORY)
+    return devices.count == 1 or split.images.nbytes <= memory // _REPLICATED_SHARE
+
 
 class ResidentFeed:
-    """Keeps the whole training set on the device as uint8; one dispatch makes many steps.
+    """Keeps the whole training set on the devices as uint8; one dispatch makes many steps.
+
+    A data set that is split between the devices costs an exchange of each batch, as uint8, since its examples can lie
+    anywhere.
 
     Args:
         trainer: the step.
@@ -32,16 +49,27 @@ class ResidentFeed:
     """
 
     def __init__(self, trainer: Trainer, split: ArraySplit, state: TrainState) -> None:
-        self._images, self._labels = jax.device_put((split.images, split.labels))
-        train_chunk = jax.jit(trainer.train_chunk, donate_argnames="state")
-        self._train_chunk = train_chunk.lower(state, self._images, self._labels, jnp.int32(1)).compile()
+        devices = trainer.devices
+        if is_replicated(split, devices):
+            self._images = devices.place(split.images, devices.replicated)
+        else:
+            self._images = devices.place(_padded(split.images, devices.count), devices.split)
+        self._labels = devices.place(split.labels, devices.replicated)
+        train_chunk = jax.jit(trainer.train_chunk, donate_argnames="state", out_shardings=trainer.shardings_of(state))
+        with devices.entered():
+            self._train_chunk = train_chunk.lower(state, self._images, self._labels, np.int32(1)).compile()
 
     def advance(self, state: TrainState, num_steps: int) -> TrainState:
-        return self._train_chunk(state, self._images, self._labels, jnp.int32(num_steps))
+        return self._train_chunk(state, self._images, self._labels, np.int32(num_steps))
+
+    def close(self) -> None:
+        pass
 
 
 class StreamFeed:
-    """Takes batches from Grain, one a dispatch; while the device works on one, the next is read.
+    """Takes batches from Grain, one a dispatch; while the devices work on one, the next is read and sent to them.
+
+    Each process reads its own share of every batch.
 
     Args:
         trainer: the step.
@@ -52,52 +80,80 @@ class StreamFeed:
     """
 
     def __init__(self, trainer: Trainer, source: Source, state: TrainState, *, image_size: int, workers: int) -> None:
-        config = trainer.config
-        images = jax.ShapeDtypeStruct((config.batch_size, image_size, image_size, 3), jnp.uint8)
-        labels = jax.ShapeDtypeStruct((config.batch_size,), jnp.int32)
-        train_step = jax.jit(trainer.train_step, donate_argnames="state")
-        self._train_step = train_step.lower(state, images, labels).compile()
+        config, self._devices = trainer.config, trainer.devices
+        images = jax.ShapeDtypeStruct(
+            (config.batch_size, image_size, image_size, 3), jnp.uint8, sharding=self._devices.split
+        )
+        labels = jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=self._devices.split)
+        train_step = jax.jit(trainer.train_step, donate_argnames="state", out_shardings=trainer.shardings_of(state))
+        with self._devices.entered():
+            self._train_step = train_step.lower(state, images, labels).compile()
         self._batches = stream(
             source,
             batch_size=config.batch_size,
             seed=config.seed,
+            share=self._devices.share_of(config.batch_size),
             start_step=int(state.step),
             num_workers=workers,
         )
+        self._next: tuple[jax.Array, jax.Array] | None = None
 
     def advance(self, state: TrainState, num_steps: int) -> TrainState:
         for _ in range(num_steps):
-            images, labels = next(self._batches)
-            state = self._train_step(state, jnp.asarray(images), jnp.asarray(labels))
+            images, labels = self._next or self._send()
+            state = self._train_step(state, images, labels)
+            self._next = self._send()
         return state
+
+    def close(self) -> None:
+        self._batches.close()
+
+    def _send(self) -> tuple[jax.Array, jax.Array]:
+        return self._devices.join(next(self._batches))
 
 
 class Evaluator:
-    """Classifies a test set that is kept on the device or streamed to it.
+    """Classifies a test set that is kept on the devices or streamed to them.
+
+    The last batch is filled up with examples whose logits are dropped: each example counts exactly once.
 
     Args:
         trainer: gives `predict`.
         source: the test set.
-        batch_size: examples at a time.
+        batch_size: examples at a time, rounded up to a multiple of the devices.
     """
 
     def __init__(self, trainer: Trainer, source: Source, batch_size: int) -> None:
-        self._source = source
-        self._batch_size = min(batch_size, len(source))
-        self._predict = jax.jit(trainer.predict)
-        self._predict_chunks = jax.jit(trainer.predict_chunks)
+        self._source, self._devices = source, trainer.devices
+        count = self._devices.count
+        self._batch_size = -(-min(batch_size, len(source)) // count) * count
+        replicated = self._devices.replicated
         if isinstance(source, ArraySplit):
-            missing = -len(source) % self._batch_size
-            padded = np.concatenate([source.images, source.images[:missing]])
-            self._chunks = jax.device_put(padded.reshape(-1, self._batch_size, *padded.shape[1:]))
+            padded = _padded(source.images, self._batch_size)
+            chunks = padded.reshape(-1, self._batch_size, *padded.shape[1:])
+            self._chunks = self._devices.place(chunks, self._devices.split_along(1))
+            self._predict = jax.jit(trainer.predict_chunks, out_shardings=replicated)
+        else:
+            self._predict = jax.jit(
+                lambda state, images, labels: (trainer.predict(state, images), labels), out_shardings=replicated
+            )
 
     def __call__(self, state: TrainState) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (N, classes), float32, and labels (N,), int32, of the whole test set."""
-        if isinstance(self._source, ArraySplit):
-            logits = np.asarray(self._predict_chunks(state, self._chunks))
-            return logits.reshape(-1, logits.shape[-1])[: len(self._source)], self._source.labels
-        parts = [
-            (np.asarray(self._predict(state, jnp.asarray(images))), labels)
-            for images, labels in batches(self._source, self._batch_size)
-        ]
-        return np.concatenate([logits for logits, _ in parts]), np.concatenate([labels for _, labels in parts])
+        """Logits (N, classes), float32, and labels (N,), int32, of the whole test set, in every process."""
+        with self._devices.entered():
+            if isinstance(self._source, ArraySplit):
+                chunks = np.asarray(self._predict(state, self._chunks))
+                return chunks.reshape(-1, chunks.shape[-1])[: len(self._source)], self._source.labels
+            share = self._devices.share_of(self._batch_size)
+            logits: list[np.ndarray] = []
+            labels: list[np.ndarray] = []
+            for batch in batches(self._source, self._batch_size, share):
+                of_batch = self._predict(state, *self._devices.join(batch))
+                for parts, part in zip((logits, labels), of_batch, strict=True):
+                    parts.append(np.asarray(part))
+        return np.concatenate(logits)[: len(self._source)], np.concatenate(labels)[: len(self._source)]
+
+
+def _padded(images: np.ndarray, multiple: int) -> np.ndarray:
+    """With the first images once more at the end, so that their number is a multiple of the given one."""
+    return np.resize(images, (-(-len(images) // multiple) * multiple, *images.shape[1:]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
+from zoo.training import processes
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.config import TrainConfig
 from zoo.training.console import Display, say
@@ -72,12 +74,17 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
             raise RunDirectoryError(
                 f"{run.root} has trained {reached / steps_per_epoch:g} epochs, more than epochs={config.epochs}"
             )
-        run.describe(config)
+        devices_before = run.devices_before() if saved is not None else None
+        if processes.is_first():
+            run.describe(config, trainer.devices)
+        state = trainer.place(experiment.state)
         if reached is not None:
             state = checkpoints.restore(state)
         start_step = int(state.step)
         if saved is not None:
             say("there is no checkpoint yet" if reached is None else f"goes on from the checkpoint of step {reached}")
+        if devices_before not in (None, trainer.devices.describe()):
+            say(f"was on {devices_before} before: from here on its figures are the same up to rounding, not to the bit")
         if saved is not None and saved.epochs != config.epochs:
             say(_describe_new_schedule(experiment, saved, start_step))
         started = time.perf_counter()
@@ -85,15 +92,18 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         compile_seconds = time.perf_counter() - started
         evaluate = Evaluator(trainer, experiment.dataset.test, config.eval_batch_size)
         predictions: tuple[np.ndarray, np.ndarray] | None = None
-        speed = 0.0
+        speed, stopped_by = 0.0, 0
         with (
-            MetricsLog(run.root, resume_step=start_step) as log,
+            closing(feed),
+            MetricsLog(run.root, resume_step=start_step) if processes.is_first() else nullcontext() as log,
             Display(total_steps, steps_per_epoch, start_step) as display,
         ):
-            while int(state.step) < total_steps and stop.signal is None:
+            while int(state.step) < total_steps and not stopped_by:
                 first_step = int(state.step)
-                state, seconds = _finish_epoch(trainer, feed, state, speed, stop, display)
+                state, seconds, stopped_by = _finish_epoch(trainer, feed, state, speed, stop, display)
                 step = int(state.step)
+                if step == first_step:
+                    break
                 if (bad := state.first_non_finite()) is not None:  # the last update is in no loss yet
                     raise NonFiniteLossError(f"{bad} is not finite after step {step - 1}")
                 speed = (step - first_step) / seconds
@@ -110,18 +120,21 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
                         seconds=seconds,
                     )
                     # Before the checkpoint: on resume a line too many is dropped, one too few would be missing.
-                    log.write(metrics)
+                    if log is not None:
+                        log.write(metrics)
                     display.epoch(metrics)
                     if metrics.epoch % config.checkpoint_every == 0:
                         checkpoints.save(step, state)
             checkpoints.save(int(state.step), state)
 
-    finished = int(state.step) == total_steps
-    if finished:
-        write_results(run, experiment, state, *(predictions or evaluate(state)))
+        finished = int(state.step) == total_steps
+        if finished:
+            logits, labels = predictions or evaluate(state)
+            if processes.is_first():
+                write_results(run, experiment, state, logits, labels)
     return Result(
         step=int(state.step),
-        stopped_by=None if finished else stop.signal,
+        stopped_by=None if finished else signal.Signals(stopped_by),
         compile_seconds=compile_seconds,
     )
 
@@ -144,22 +157,28 @@ def _make_feed(trainer: Trainer, dataset: Dataset, state: TrainState) -> Feed:
 
 def _finish_epoch(
     trainer: Trainer, feed: Feed, state: TrainState, speed: float, stop: StopRequest, display: Display
-) -> tuple[TrainState, float]:
-    """Trains to the end of the epoch or until a stop is asked for; gives the state and the seconds it took.
+) -> tuple[TrainState, float, int]:
+    """Trains to the end of the epoch or until a stop is asked for.
 
-    `speed` is the expected number of steps per second, or 0 if it is not known.
+    `speed` is the expected number of steps per second, or 0 if it is not known. Gives the state, the seconds it took,
+    and the signal that asks for a stop, or 0.
     """
     first_step = step = int(state.step)
     seconds = 0.0
     while True:
         remaining = trainer.steps_per_epoch - step % trainer.steps_per_epoch
+        stopped_by, steps = processes.agree(
+            stop.signal or 0, min(remaining, max(1, round(speed * _SECONDS_PER_DISPATCH)))
+        )
+        if stopped_by:
+            return state, seconds, stopped_by
         started = time.perf_counter()
-        state = feed.advance(state, min(remaining, max(1, round(speed * _SECONDS_PER_DISPATCH))))
+        state = feed.advance(state, steps)
         step = int(state.step)  # waits for the device
         seconds += time.perf_counter() - started
         speed = (step - first_step) / seconds
         if state.first_bad_step >= 0:
             raise NonFiniteLossError(f"the loss is not finite at step {state.first_bad_step}")
         display.update(step, state.sums.mean_loss, state.sums.accuracy, speed * trainer.config.batch_size)
-        if step % trainer.steps_per_epoch == 0 or stop.signal is not None:
-            return state, seconds
+        if step % trainer.steps_per_epoch == 0:
+            return state, seconds, 0

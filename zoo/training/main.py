@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from zoo.messages import fail, warn_in_one_line
@@ -11,6 +12,7 @@ from zoo.training.signals import StopRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from zoo.training.command_line import Command
     from zoo.training.config import TrainConfig
     from zoo.training.experiment import Experiment
     from zoo.training.run_directory import RunDirectory
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None, *, program: str = "train.py") -> int:
     """Trains as the command line says.
+
+    A process of several that fails alone does not return: it ends at once, so that the others notice.
 
     Args:
         argv: the arguments after the program's name; None for those of this process.
@@ -29,76 +33,137 @@ def main(argv: Sequence[str] | None = None, *, program: str = "train.py") -> int
     """
     warn_in_one_line(program)
     with StopRequest(program) as stop:
+        is_joined = False
         try:
-            prepared = _prepare(argv, program, stop)
+            from zoo.training.command_line import parse
+
+            command = parse(argv, program)
+            stop.unwind()
+            if command.is_distributed:
+                program, is_joined = _join(command, program), True
+            prepared = _prepare(command, program)
             stop.defer()
         except BaseException:
             if stop.signal is None:
                 raise
             stop.announce()
-            return stop.exit_status
+            return _end_alone(stop.exit_status) if is_joined else stop.exit_status
         return prepared if isinstance(prepared, int) else _run(*prepared, program, stop)
 
 
-def _prepare(
-    argv: Sequence[str] | None, program: str, stop: StopRequest
-) -> tuple[Experiment, Path | None, TrainConfig | None] | int:
+def _join(command: Command, program: str) -> str:
+    """Joins the other processes of the run; gives the name of this one, for messages."""
+    import jax
+    import rich
+
+    from zoo.training import processes
+
+    try:
+        processes.begin(**asdict(command.cluster))
+    except processes.ProcessesError as error:
+        raise SystemExit(fail(program, str(error), 2)) from error
+    if processes.is_first():
+        return program
+    rich.reconfigure(quiet=True)  # what is to be seen, the first process shows
+    program = f"{program} (process {jax.process_index()})"
+    warn_in_one_line(program)
+    return program
+
+
+def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, TrainConfig | None] | int:
     """The experiment that is asked for, with the directory and the config of the run that it continues, if it does.
 
     An exit status if there can be no such experiment.
     """
-    from zoo.training.command_line import load_run_config, parse
+    import jax  # slow imports wait until the command is known to be right
 
-    command = parse(argv, program)
-    from zoo.data.dataset import DataUnavailableError  # slow imports wait until the command is known to be right
+    from zoo.data.dataset import DataUnavailableError
+    from zoo.training import processes
+    from zoo.training.command_line import load_run_config
     from zoo.training.experiment import build
     from zoo.training.run_directory import RunDirectoryError, check_resumable
     from zoo.weights.unavailable import WeightsUnavailableError
 
-    stop.unwind()
-    try:
+    def prepare() -> tuple[Experiment, TrainConfig | None]:
         saved = None
         if command.resume is not None:
             saved = load_run_config(command.resume)
             check_resumable(command.resume, saved, command.config)
-        return build(command.config), command.resume, saved
-    except (DataUnavailableError, RunDirectoryError, WeightsUnavailableError, OSError, ValueError) as error:
+        return build(command.config), saved
+
+    try:
+        experiment, saved = processes.together(prepare)
+        processes.check_alike(experiment.identity)
+        return experiment, command.resume, saved
+    except (
+        DataUnavailableError, processes.ProcessesError, RunDirectoryError, WeightsUnavailableError, OSError, ValueError
+    ) as error:  # fmt: skip
         return fail(program, str(error), 2)
+    except jax.errors.JaxRuntimeError as error:
+        return _lose_others(error, program)
 
 
 def _run(
     experiment: Experiment, resume: Path | None, saved: TrainConfig | None, program: str, stop: StopRequest
 ) -> int:
+    import jax
+
     from zoo.data.dataset import DataUnavailableError
     from zoo.training.checkpoint import CheckpointError
     from zoo.training.loop import NonFiniteLossError
-    from zoo.training.run_directory import RunDirectory, RunDirectoryError
+    from zoo.training.processes import ProcessesError
+    from zoo.training.run_directory import RunDirectory, RunDirectoryError, open_together
     from zoo.training.run_lock import RunInUseError
 
     config = experiment.config
+    opening = RunDirectory.create(config) if resume is None else RunDirectory.reopen(resume, config.checkpoint_every)
     try:
-        with (
-            RunDirectory.create(config) if resume is None else RunDirectory.reopen(resume, config.checkpoint_every)
-        ) as run:
+        with open_together(opening) as run:
             return _train(experiment, run, saved, program, stop)
-    except (RunDirectoryError, RunInUseError) as error:
+    except (ProcessesError, RunDirectoryError, RunInUseError) as error:
         return fail(program, str(error), 2)
     except (CheckpointError, DataUnavailableError, OSError, ValueError) as error:
-        return fail(program, str(error), 1)
+        return _end_alone(fail(program, str(error), 1))
     except NonFiniteLossError as error:
         return fail(program, f"{error}; the checkpoints from before are in {run.checkpoints}", 1)
+    except jax.errors.JaxRuntimeError as error:
+        return _lose_others(error, program)
+
+
+def _end_alone(status: int) -> int:
+    """The status, if there are no other processes that would wait for this one."""
+    import jax
+
+    from zoo.training import processes
+
+    if jax.process_count() > 1:
+        processes.leave(status)
+    return status
+
+
+def _lose_others(error: Exception, program: str) -> int:
+    """What an error of the runtime comes to in a run of several processes; in one of a single process it is raised."""
+    import jax
+
+    if jax.process_count() == 1:
+        raise error
+    reason = " ".join(str(error).split())
+    message = f"an exchange with the other processes has failed, most likely because one of them has ended: {reason}"
+    return _end_alone(fail(program, message, 1))
 
 
 def _train(
     experiment: Experiment, run: RunDirectory, saved: TrainConfig | None, program: str, stop: StopRequest
 ) -> int:
-    from zoo.training import metrics
+    from zoo.training import metrics, processes
     from zoo.training.console import say, summary
     from zoo.training.loop import train
 
     for line in (*experiment.describe(), f"run directory: {run.root}"):
         say(line)
     result = train(experiment, run, stop, saved)
+    if not processes.is_first():
+        return 0 if result.stopped_by is None else 128 + result.stopped_by
     if result.stopped_by is not None:
         print(f"Stopped by {result.stopped_by.name} at step {result.step}, which is saved. Go on with:")
         print(f"  {program if program != 'train.py' else 'python train.py'} --resume {run.root}")

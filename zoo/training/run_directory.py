@@ -6,10 +6,11 @@ import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +19,11 @@ from typing import Any
 import jax
 
 from zoo.atomic_file import replacing
-from zoo.training import metrics
+from zoo.training import metrics, processes
 from zoo.training.config import CONFIG_FILE, TrainConfig, differences, to_dict
-from zoo.training.run_lock import run_lock
+from zoo.training.devices import Devices
+from zoo.training.processes import ProcessesError
+from zoo.training.run_lock import LOCK_FILE, run_lock
 
 # What a resumed run may change: the rest decides what the checkpoint holds or what its steps meant.
 _CHANGEABLE = (
@@ -30,7 +33,11 @@ _CHANGEABLE = (
     "compilation_cache",
     "data.directory",
     "data.workers",
+    "devices",
+    "optimizer.split_state",
 )
+
+_SECONDS_TO_SEE = 10.0  # how long another process may take to see a file
 
 
 class RunDirectoryError(Exception):
@@ -149,10 +156,50 @@ class RunDirectory:
             return False
         return any(name.startswith("damaged") for name in names) or (epoch - 1) // checkpoint_every >= 2
 
-    def describe(self, config: TrainConfig) -> None:
+    def describe(self, config: TrainConfig, devices: Devices) -> None:
         """Writes `config.json` and `environment.json`."""
         _write_json(self.config, to_dict(config))
-        _write_json(self.environment, describe_environment())
+        _write_json(self.environment, {"devices": devices.describe(), **describe_environment()})
+
+    def devices_before(self) -> str | None:
+        """What the run was on when it was described last, as `Devices.describe` tells; None if that is not known."""
+        try:
+            return str(json.loads(self.environment.read_text(encoding="utf-8"))["devices"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+@contextmanager
+def open_together(opening: AbstractContextManager[RunDirectory]) -> Iterator[RunDirectory]:
+    """The directory that the first process of a run opens, in all of its processes.
+
+    Raises:
+        ProcessesError: in the others, if the first cannot open it; in all, if one does not see what is in it.
+    """
+    with ExitStack() as stack:
+        opened: list[RunDirectory] = []
+
+        def open_first() -> dict[str, Any]:
+            opened.append(stack.enter_context(opening))
+            root = opened[0].root.resolve()
+            return {"root": str(root), "lock": (root / LOCK_FILE).read_text()}
+
+        seen = processes.from_first(open_first)
+        run = opened[0] if opened else RunDirectory(Path(seen["root"]))
+        processes.together(lambda: _see(run.root / LOCK_FILE, seen["lock"]))
+        yield run
+
+
+def _see(file: Path, text: str) -> None:
+    """Raises ProcessesError if a file has not got this text within a few seconds, as of a file system that caches."""
+    deadline = time.monotonic() + _SECONDS_TO_SEE
+    while not file.is_file() or file.read_text() != text:
+        if time.monotonic() > deadline:
+            raise ProcessesError(
+                f"{socket.gethostname()} does not see what process 0 has written into {file.parent}: the directory of "
+                "a run must be on a disk that all hosts share; --output says where"
+            )
+        time.sleep(0.1)
 
 
 def check_resumable(root: Path, saved: TrainConfig, config: TrainConfig) -> None:

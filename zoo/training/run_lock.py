@@ -16,7 +16,7 @@ try:
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
-_FILE = "lock"
+LOCK_FILE = "lock"
 
 
 class RunInUseError(Exception):
@@ -34,7 +34,7 @@ def run_lock(directory: Path) -> Iterator[None]:
         RunInUseError: if another process holds the lock.
         OSError: if the file cannot be made.
     """
-    path = directory / _FILE
+    path = directory / LOCK_FILE
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:

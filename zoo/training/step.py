@@ -16,6 +16,7 @@ from zoo.data import augment
 from zoo.data.dataset import Dataset
 from zoo.ops import force_lowering
 from zoo.training.config import TrainConfig
+from zoo.training.devices import Devices
 from zoo.training.state import EpochSums, TrainState
 
 _ORDER, _AUGMENTATION = 0, 1  # streams of the run's seed
@@ -30,6 +31,7 @@ class Trainer:
 
     Attributes:
         config: of the run.
+        devices: what it runs on.
         num_classes: how many classes the model tells apart, at least those of the data.
         steps_per_epoch: whole batches in the training set.
         mean, std: with which images are normalised.
@@ -39,6 +41,7 @@ class Trainer:
     """
 
     config: TrainConfig
+    devices: Devices
     num_classes: int
     steps_per_epoch: int
     mean: tuple[float, float, float]
@@ -50,9 +53,14 @@ class Trainer:
 
     @classmethod
     def create(
-        cls, config: TrainConfig, model: nnx.Module, dataset: Dataset, optimizer: optax.GradientTransformation
+        cls,
+        config: TrainConfig,
+        model: nnx.Module,
+        dataset: Dataset,
+        optimizer: optax.GradientTransformation,
+        devices: Devices,
     ) -> tuple[Trainer, TrainState]:
-        """Takes a model apart; gives the functions that train it and the state that they start from."""
+        """Takes a model apart; gives the functions that train it, and the state to start from, which `place` takes."""
         model.train()
         train_graph, *states = nnx.split(model, nnx.Param, nnx.RngState, ...)
         params, random_state, batch_stats = states
@@ -60,6 +68,7 @@ class Trainer:
         eval_graph = nnx.split(model)[0]
         trainer = cls(
             config=config,
+            devices=devices,
             num_classes=config.model.num_classes or len(dataset.class_names),
             steps_per_epoch=len(dataset.train) // config.batch_size,
             mean=dataset.mean,
@@ -80,6 +89,14 @@ class Trainer:
         )
         return trainer, state
 
+    def place(self, state: TrainState) -> TrainState:
+        """A state that was made in this process, on the devices; that of the first process where there are several."""
+        return self.devices.place_state(state, self.shardings_of(state))
+
+    def shardings_of(self, state: TrainState) -> TrainState:
+        """Where each array of a state lies on the devices."""
+        return self.devices.shardings_of(state, split_optimizer=self.config.optimizer.split_state)
+
     def train_chunk(self, state: TrainState, images: jax.Array, labels: jax.Array, num_steps: jax.Array) -> TrainState:
         """Makes `num_steps` steps, within one epoch, on a training set that lies on the device.
 
@@ -87,18 +104,19 @@ class Trainer:
 
         Args:
             state: to start from.
-            images: the whole training set, uint8, shape (N, H, W, 3).
+            images: the whole training set, uint8, shape (N, H, W, 3); rows beyond the labels are not used.
             labels: int32, shape (N,).
             num_steps: int32 scalar.
         """
         batch_size = self.config.batch_size
         order_key = jax.random.fold_in(self._key(_ORDER), state.step // self.steps_per_epoch)
-        order = jax.random.permutation(order_key, len(images))
+        order = jax.random.permutation(order_key, len(labels))
 
         def one_step(_: jax.Array, state: TrainState) -> TrainState:
             first = state.step % self.steps_per_epoch * batch_size
             chosen = jax.lax.dynamic_slice(order, (first,), (batch_size,))
-            return self.train_step(state, images[chosen], labels[chosen])
+            batch = jax.lax.with_sharding_constraint((images[chosen], labels[chosen]), self.devices.split)
+            return self.train_step(state, *batch)
 
         return jax.lax.fori_loop(0, num_steps, one_step, state)
 
@@ -107,16 +125,7 @@ class Trainer:
         inputs, targets = self._augment(state.step, images, labels)
         if self.config.augment.mixup or self.config.augment.cutmix:
             labels = targets.argmax(-1)  # A mixed image counts as right if it is taken for what it shows most of.
-        random_state = _fold_step(self.random_state, state.step)
-
-        def loss_of(params: Any) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-            model = nnx.merge(self.train_graph, params, random_state, state.batch_stats, copy=True)
-            with self._lowering():
-                logits = model(inputs)
-            _, _, batch_stats = nnx.state(model, nnx.Param, nnx.RngState, ...)
-            return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
-
-        (loss, (logits, batch_stats)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        gradients, loss, logits, batch_stats = self._differentiate(state, inputs, targets)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return replace(
@@ -131,6 +140,44 @@ class Trainer:
                 (state.first_bad_step < 0) & ~jnp.isfinite(loss), state.step, state.first_bad_step
             ),
         )
+
+    def _differentiate(
+        self, state: TrainState, inputs: jax.Array, targets: jax.Array
+    ) -> tuple[Any, jax.Array, jax.Array, Any]:
+        """The gradients and the mean of the loss, the logits (B, classes), and the new batch statistics."""
+
+        def loss_of(
+            params: Any, batch_stats: Any, random_state: Any, inputs: jax.Array, targets: jax.Array
+        ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
+            model = nnx.merge(self.train_graph, params, random_state, batch_stats, copy=True)
+            with self._lowering():
+                logits = model(inputs)
+            _, _, batch_stats = nnx.state(model, nnx.Param, nnx.RngState, ...)
+            return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
+
+        differentiate = jax.value_and_grad(loss_of, has_aux=True)
+        random_state = _fold_in(self.random_state, state.step)
+        parts = self.config.gradient_accumulation
+        if parts == 1:
+            (loss, (logits, batch_stats)), gradients = differentiate(
+                state.params, state.batch_stats, random_state, inputs, targets
+            )
+            return gradients, loss, logits, batch_stats
+
+        def add_part(carry: Any, part: Any) -> tuple[Any, jax.Array]:
+            sums, batch_stats = carry
+            number, *examples = part
+            (loss, (logits, batch_stats)), gradients = differentiate(
+                state.params, batch_stats, _fold_in(random_state, number), *examples
+            )
+            return (jax.tree.map(jnp.add, sums, (loss, gradients)), batch_stats), logits
+
+        # Every `parts`th example, not consecutive ones: a batch that is split over devices stays where it is.
+        divided = (jnp.arange(parts), *(x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1) for x in (inputs, targets)))
+        zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
+        (sums, batch_stats), logits = jax.lax.scan(add_part, (zeros, state.batch_stats), divided)
+        loss, gradients = jax.tree.map(lambda total: total / parts, sums)
+        return gradients, loss, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]), batch_stats
 
     def predict(self, state: TrainState, images: jax.Array) -> jax.Array:
         """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
@@ -189,10 +236,10 @@ class Trainer:
         return jax.random.fold_in(jax.random.key(self.config.seed), stream)
 
 
-def _fold_step(random_state: Any, step: jax.Array) -> Any:
-    """The model's random keys for one step; every layer has its own, so masks differ between layers and steps."""
+def _fold_in(random_state: Any, number: jax.Array) -> Any:
+    """The model's random keys for one step, or part of one; every layer has its own, so masks differ between layers."""
 
     def fold(leaf: jax.Array) -> jax.Array:
-        return jax.random.fold_in(leaf, step) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        return jax.random.fold_in(leaf, number) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
     return jax.tree.map(fold, random_state)
