@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zoo.blocks import BatchNorm
 
@@ -81,6 +82,56 @@ def test_a_named_axis_averages_the_statistics(in_axis, fast):
     assert_equal(step(theirs, X, in_axis=in_axis), expected)
 
 
+@pytest.mark.parametrize("options", [{}, {"use_fast_variance": False}, {"use_scale": False}, {"use_bias": False}])
+@pytest.mark.parametrize("mask", [None, MASK])
+def test_each_virtual_batch_is_normalised_by_itself(options, mask):
+    whole, share = BatchNorm(6, virtual_batches=2, rngs=nnx.Rngs(0), **options), pair_with_statistics(**options)[0]
+    nnx.update(whole, nnx.state(share))
+    (params, dx), (y, moved) = step(whole, X, mask=mask)
+    halves = [step(share, X[at], mask=None if mask is None else mask[at]) for at in (slice(0, 2), slice(2, 4))]
+    (params1, dx1), (y1, moved1) = halves[0]
+    (params2, dx2), (y2, moved2) = halves[1]
+    assert_equal((y, dx), (jnp.concatenate([y1, y2]), jnp.concatenate([dx1, dx2])))
+    assert_equal(params, jax.tree.map(jnp.add, params1, params2))
+    assert_equal(moved, jax.tree.map(lambda a, b: (a + b) / 2, moved1, moved2))
+    assert not np.allclose(y, step(share, X, mask=mask)[1][0], atol=1e-2)
+
+
+def test_virtual_batches_are_for_training_alone_and_may_be_set_later():
+    norm, plain = pair_with_statistics()[0], pair_with_statistics()[0]
+    norm.virtual_batches = 4
+    np.testing.assert_array_equal(norm(X, use_running_average=True), plain(X, use_running_average=True))
+    norm(X)
+    np.testing.assert_allclose(norm.var[...], 0.9 * plain.var[...] + 0.1 * X.var((1, 2)).mean(0), rtol=1e-5)
+
+
+def test_virtual_batches_must_divide_the_batch():
+    norm = BatchNorm(6, virtual_batches=3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="virtual_batches=3 does not divide the batch of 8"):
+        norm(jnp.ones((8, 6)))
+    assert norm(jnp.ones((8, 6)), use_running_average=True).shape == (8, 6)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_virtual_batches_on_devices_of_their_own_exchange_no_activations(fast):
+    mesh = Mesh(np.array(jax.devices()), ("batch",))
+    shares, whole = NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
+    graph, state = nnx.split(BatchNorm(6, virtual_batches=2, use_fast_variance=fast, rngs=nnx.Rngs(0)))
+
+    def loss(state, x):
+        norm = nnx.merge(graph, state, copy=True)
+        return jnp.sin(norm(x)).sum(), nnx.state(norm)
+
+    gradient = jax.jit(
+        jax.grad(loss, (0, 1), has_aux=True), in_shardings=(whole, shares), out_shardings=((whole, shares), whole)
+    )
+    program = gradient.lower(state, X).compile().as_text()
+    assert not re.search("all-gather|all-to-all|collective-permute", program)
+    reduced = re.findall(r"= (.*?) all-reduce", program)
+    assert reduced
+    assert set(re.findall(r"\w+\[.*?\]", " ".join(reduced))) <= {"f32[6]", "f32[]"}
+
+
 def test_the_slow_variance_is_right_where_the_mean_is_large():
     x = 1e4 + X
     norm = BatchNorm(6, use_fast_variance=False, rngs=nnx.Rngs(0))
@@ -94,7 +145,14 @@ def test_initializers_are_arguments():
     np.testing.assert_array_equal(norm(X), 1)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"momentum": 1.1}, "momentum=1.1 must be"), ({}, "channels=0 must")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"momentum": 1.1}, "momentum=1.1 must be"),
+        ({}, "channels=0 must"),
+        ({"virtual_batches": 0}, "virtual_batches=0 must be at least 1"),
+    ],
+)
 def test_bad_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         BatchNorm(6 if options else 0, rngs=nnx.Rngs(0), **options)

@@ -33,6 +33,12 @@ class BatchNorm(nnx.BatchNorm):
     a small one. Once n / (n + 9) has reached the momentum (81 batches for 0.9) they are the plain exponential average,
     as they are from the start where they have been put in from elsewhere.
 
+    With `virtual_batches`, each of so many equal, consecutive shares of the batch is normalised by its own statistics
+    in training (ghost batch normalization, 1705.08741, algorithm 1): where the examples are sharded over as many
+    devices, by those of each device's share. The running statistics then move towards the means over the shares of
+    their means and of their variances, so that differences between the shares' means are no part of the variance.
+    Evaluation stays the same.
+
     Args:
         channels: size of the last axis.
         use_running_average: whether to normalise by the running statistics; `model.eval()` and `model.train()` set it.
@@ -47,10 +53,11 @@ class BatchNorm(nnx.BatchNorm):
         axis_name: of a mapped axis, over which the statistics of the batch are averaged.
         use_fast_variance: whether the variance is the mean of squares less the square of the mean, in one pass;
             otherwise it is that of the differences from the mean, which is exact where the mean is much larger.
+        virtual_batches: into how many shares a batch is split in training; may be set anew on a built layer.
         rngs: gives the `params` key.
 
     Raises:
-        ValueError: if there is no channel, or the momentum is not from 0 to 1.
+        ValueError: if there is no channel or virtual batch, or the momentum is not from 0 to 1.
     """
 
     def __init__(
@@ -68,12 +75,15 @@ class BatchNorm(nnx.BatchNorm):
         scale_init: Initializer = nnx.initializers.ones,
         axis_name: str | None = None,
         use_fast_variance: bool = True,
+        virtual_batches: int = 1,
         rngs: nnx.Rngs,
     ) -> None:
         if channels < 1:
             raise ValueError(f"channels={channels} must be at least 1")
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum={momentum} must be from 0 to 1")
+        if virtual_batches < 1:
+            raise ValueError(f"virtual_batches={virtual_batches} must be at least 1")
         super().__init__(
             channels,
             use_running_average=use_running_average,
@@ -89,6 +99,7 @@ class BatchNorm(nnx.BatchNorm):
             use_fast_variance=use_fast_variance,
             rngs=rngs,
         )
+        self.virtual_batches = virtual_batches
         # A float, as whoever averages the statistics of several nets or devices averages this as well.
         self.num_batches = NumBatches(jnp.zeros((), jnp.float32))
 
@@ -98,18 +109,32 @@ class BatchNorm(nnx.BatchNorm):
         """Normalises `x`; a training step also moves the running statistics.
 
         Args:
-            x: shape (..., channels).
+            x: shape (..., channels); virtual batches are shares of its first axis.
             use_running_average: instead of the layer's own.
             mask: of a shape that broadcasts to that of `x`; the statistics of the batch are of where it is true.
+
+        Raises:
+            ValueError: in training, if `virtual_batches` does not divide the batch.
         """
         if use_running_average is None:
             use_running_average = self.use_running_average
         x = x.astype(self.dtype or x.dtype)
         if use_running_average:
-            mean, variance = self.mean[...], self.var[...]
-        else:
+            return self._normalized(x, self.mean[...], self.var[...])
+        if self.virtual_batches == 1:
             mean, variance = self._batch_statistics(x, mask)
             self._move_running_statistics(mean, variance)
+            return self._normalized(x, mean, variance)
+        if x.shape[0] % self.virtual_batches:
+            raise ValueError(f"virtual_batches={self.virtual_batches} does not divide the batch of {x.shape[0]}")
+        split = (self.virtual_batches, x.shape[0] // self.virtual_batches, *x.shape[1:])
+        shares = x.reshape(split)
+        masks = None if mask is None else jnp.broadcast_to(mask, x.shape).reshape(split)
+        means, variances = jax.vmap(self._batch_statistics)(shares, masks)
+        self._move_running_statistics(means.mean(0), variances.mean(0))
+        return jax.vmap(self._normalized)(shares, means, variances).reshape(x.shape)
+
+    def _normalized(self, x: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
         scale = jax.lax.rsqrt(variance + self.epsilon)
         if self.scale is not None:
             scale = self.scale[...] * scale

@@ -11,6 +11,7 @@ from flax.typing import Dtype
 
 from zoo.models._names import NameMap
 from zoo.models._pooling import global_average_pool
+from zoo.models._rematerialise import run
 
 
 class ImageClassifier(nnx.Module):
@@ -61,11 +62,11 @@ class ImageClassifier(nnx.Module):
             ValueError: if the images are not of shape (N, H, W, in_channels).
         """
         self._check_images(x)
-        x = self.stem(x)
+        x = run(self.stem, x)
         outputs = {}
         for name, stage in zip(self.feature_strides, self.stages, strict=True):
             for block in stage:
-                x = block(x)
+                x = run(block, x)
             outputs[name] = x
         return outputs
 
@@ -79,7 +80,7 @@ class ImageClassifier(nnx.Module):
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
         *_, x = self.features(x).values()
-        return global_average_pool(x if self.last is None else self.last(x))
+        return global_average_pool(x if self.last is None else run(self.last, x))
 
     def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
         """Puts a newly initialised linear layer for `num_classes` classes in place of the head.

@@ -16,6 +16,7 @@ from zoo.blocks.context import ContextModule
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._pooling import global_average_pool
+from zoo.models._rematerialise import run
 from zoo.models.vgg import VGG16_STAGES, vgg_stages
 from zoo.registry import ModelInfo, register
 
@@ -100,9 +101,9 @@ class DilatedNet(ImageClassifier):
     def dense_logits(self, x: jax.Array) -> jax.Array:
         """The map of scores: (N, H, W, in_channels) -> (N, H / 8, W / 8, num_classes), float32."""
         *_, x = self.features(x).values()
-        scores = self.head(self.dropout(self.last(x)))
+        scores = self.head(self.dropout(run(self.last, x)))
         if self.context is not None:
-            scores = self.context(scores)
+            scores = run(self.context, scores)
         return scores.astype(jnp.float32)
 
     def __call__(self, x: jax.Array) -> jax.Array:

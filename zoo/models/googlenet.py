@@ -17,6 +17,7 @@ from zoo.blocks.inception import InceptionModule
 from zoo.models._auxiliary import AuxiliaryClassifier
 from zoo.models._names import NameMap, under
 from zoo.models._pooling import adaptive_average_pool, max_pool_at_end
+from zoo.models._rematerialise import run
 from zoo.preprocessing import Preprocessing
 from zoo.published import TorchvisionWeights
 from zoo.registry import ModelInfo, register
@@ -115,11 +116,11 @@ class GoogLeNet(AuxiliaryClassifier):
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
     def inner_maps(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        x = self.stem(x)
+        x = run(self.stem, x)
         outputs = []
         for stage in self.stages:
             for block in stage:
-                x = block(x)
+                x = run(block, x)
                 outputs.append(x)
         return x, [outputs[block] for block, _ in _AUXILIARY]
 

@@ -15,6 +15,7 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.blocks.universal_inverted_bottleneck import FusedInvertedBottleneck, UniversalInvertedBottleneck
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
+from zoo.models._rematerialise import run
 from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
 from zoo.published import TimmWeights
@@ -182,7 +183,7 @@ class MobileNetV4(ImageClassifier):
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
         means = super().embed(x)
-        return self.after_pooling(means[:, None, None])[:, 0, 0]
+        return run(self.after_pooling, means[:, None, None])[:, 0, 0]
 
     def torch_names(self) -> dict[str, NameMap]:
         depths = [len(stage) for stage in self.stages]

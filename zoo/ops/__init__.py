@@ -3,6 +3,7 @@
 from zoo.ops.acceleration import accelerate
 from zoo.ops.channel_affine import channel_affine, channel_sums
 from zoo.ops.channel_shuffle import channel_shuffle
+from zoo.ops.checkpoint_policy import convolutions_saveable
 from zoo.ops.convolution import conv_general_dilated, explain
 from zoo.ops.geometry import effective_kernel_size, output_size, symmetric_padding
 from zoo.ops.lowering.select import LoweringName, force_lowering
@@ -16,6 +17,7 @@ __all__ = [
     "channel_sums",
     "conv_general_dilated",
     "conv_transpose",
+    "convolutions_saveable",
     "effective_kernel_size",
     "explain",
     "force_lowering",
