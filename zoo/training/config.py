@@ -206,6 +206,8 @@ class TrainConfig(_Section):
     """Normalise by the statistics of the whole batch, or each device's share by its own."""
     gradient_accumulation: int = 1
     """Parts that a batch is computed in, one after another, to save memory. Batch norm sees the parts."""
+    remat: Literal["none", "blocks"] = "none"
+    """What the backward pass computes again to save memory: of blocks, all but the convolutions."""
     output: Path | None = None
     """Run directory; None for runs/<name>-<time>."""
     lowering: Literal["native", "depthwise", "grouped", "pointwise", "dense"] | None = None

@@ -38,6 +38,7 @@ def begin(coordinator_address: str | None, num_processes: int | None, process_id
     Raises:
         ProcessesError: if JAX does not find what is not given, or the others do not come.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         jax.distributed.initialize(coordinator_address, num_processes, process_id)
     except (ValueError, RuntimeError) as error:

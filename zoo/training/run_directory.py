@@ -34,6 +34,7 @@ _CHANGEABLE = (
     "data.directory",
     "data.workers",
     "devices",
+    "remat",
     "optimizer.split_state",
 )
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from zoo.blocks import BatchNorm
 from zoo.data import augment
 from zoo.data.dataset import Dataset
+from zoo.models._rematerialise import rematerialise_blocks
 from zoo.ops import force_lowering
 from zoo.training.config import TrainConfig
 from zoo.training.devices import Devices
@@ -60,7 +62,13 @@ class Trainer:
         optimizer: optax.GradientTransformation,
         devices: Devices,
     ) -> tuple[Trainer, TrainState]:
-        """Takes a model apart; gives the functions that train it, and the state to start from, which `place` takes."""
+        """Takes a model apart; gives the functions that train it, and the state to start from, which `place` takes.
+
+        Raises:
+            ValueError: if batch norm is to be per device, and there is none.
+        """
+        if config.batch_norm == "per-device":
+            _use_virtual_batches(model, devices.count)
         model.train()
         train_graph, *states = nnx.split(model, nnx.Param, nnx.RngState, ...)
         params, random_state, batch_stats = states
@@ -150,7 +158,7 @@ class Trainer:
             params: Any, batch_stats: Any, random_state: Any, inputs: jax.Array, targets: jax.Array
         ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             model = nnx.merge(self.train_graph, params, random_state, batch_stats, copy=True)
-            with self._lowering():
+            with self._lowering(), self._rematerialisation():
                 logits = model(inputs)
             _, _, batch_stats = nnx.state(model, nnx.Param, nnx.RngState, ...)
             return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
@@ -191,6 +199,9 @@ class Trainer:
 
     def _lowering(self) -> AbstractContextManager[None]:
         return nullcontext() if self.config.lowering is None else force_lowering(self.config.lowering)
+
+    def _rematerialisation(self) -> AbstractContextManager[None]:
+        return rematerialise_blocks() if self.config.remat == "blocks" else nullcontext()
 
     def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self.config.augment
@@ -234,6 +245,14 @@ class Trainer:
 
     def _key(self, stream: int) -> jax.Array:
         return jax.random.fold_in(jax.random.key(self.config.seed), stream)
+
+
+def _use_virtual_batches(model: nnx.Module, count: int) -> None:
+    norms = [module for _, module in nnx.iter_graph(model) if isinstance(module, BatchNorm)]
+    if not norms:
+        raise ValueError("batch_norm='per-device', but the model has no batch norm")
+    for norm in norms:
+        norm.virtual_batches = count
 
 
 def _fold_in(random_state: Any, number: jax.Array) -> Any:
