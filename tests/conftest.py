@@ -21,7 +21,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 jax.config.update("jax_enable_compilation_cache", False)  # The tests themselves compile hardly anything twice.
-jax.config.update("jax_num_cpu_devices", 2)  # for the tests of sharding
+jax.config.update("jax_num_cpu_devices", 8)  # for the tests of several devices
 jax.config.update("jax_traceback_in_locations_limit", 0)  # Nobody reads the programs, and lowering is faster without.
 
 # A trace is made of so many objects that Python would spend a fifth of the time looking for cycles in them.

@@ -1,0 +1,100 @@
+"""What the compiled training step of each kind of net exchanges between devices, and what each of them computes."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from tests.quick import FASTEST_TO_COMPILE
+from zoo.data.dataset import ArraySplit, Dataset
+from zoo.training.config import OptimizerConfig, TrainConfig
+from zoo.training.devices import Devices
+from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.step import Trainer
+
+BATCH = 256
+NETS = {  # a net for each lowering
+    "mobilenet_v2": {"width": 0.35, "small_images": True},
+    "shufflenet_v2_x0_5": {"small_images": True},
+    "resnext29_2x64d": {"cardinality": 8, "group_width": 8},
+    "dilated_resnet": {"width": 0.5},
+    "xception": {"small_images": True},
+}
+EXCHANGES = ("all-reduce", "all-gather", "all-to-all", "reduce-scatter", "collective-permute", "collective-broadcast")
+
+
+class Step(NamedTuple):
+    """A compiled training step."""
+
+    exchanges: list[tuple[str, int]]  # the operation, and the elements of an array that it exchanges
+    flops: float  # of one device
+    memory: int  # temporary, of one device
+
+
+@cache
+def compile_step(name: str, devices: int, **changes: Any) -> tuple[Step, list[tuple[int, ...]]]:
+    """The step for a batch of `BATCH`, and the shapes of the net's parameters."""
+    config = replace(TrainConfig(batch_size=BATCH), **changes)
+    split = ArraySplit(np.zeros((BATCH, 32, 32, 3), np.uint8), np.zeros(BATCH, np.int32))
+    dataset = Dataset("black", tuple("0123456789"), 32, split, split, (0.5,) * 3, (0.25,) * 3)
+    model = zoo.create_model(name, num_classes=10, **NETS[name])
+    optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 100))
+    trainer, state = Trainer.create(config, model, dataset, optimizer, Devices.find(devices))
+    state = trainer.place(state)
+    images = jax.ShapeDtypeStruct(split.images.shape, jnp.uint8, sharding=trainer.devices.split)
+    labels = jax.ShapeDtypeStruct(split.labels.shape, jnp.int32, sharding=trainer.devices.split)
+    step = jax.jit(trainer.train_step, donate_argnames="state", out_shardings=trainer.shardings_of(state))
+    with trainer.devices.entered():
+        compiled = step.lower(state, images, labels).compile(compiler_options=FASTEST_TO_COMPILE)
+    program = compiled.as_text()
+    found = re.findall(r"= (.*?) (" + "|".join(EXCHANGES) + r")(?:-start)?\(", program)
+    exchanges = [
+        (operation, math.prod(map(int, filter(None, shape.split(",")))))
+        for results, operation in found
+        for shape in re.findall(r"\w+\[([\d,]*)\]", results)
+    ]
+    memory = compiled.memory_analysis().temp_size_in_bytes
+    shapes = [leaf.shape for leaf in jax.tree.leaves(state.params)]
+    return Step(exchanges, compiled.cost_analysis()["flops"], memory), shapes
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_activation_crosses_devices_and_each_does_its_share(name):
+    one, _ = compile_step(name, 1)
+    eight, parameters = compile_step(name, 8)
+    assert one.exchanges == []
+    assert {operation for operation, _ in eight.exchanges} == {"all-reduce"}
+    assert max(size for _, size in eight.exchanges) <= max(map(math.prod, parameters))
+    # All gradients, twice two sums of each batch norm, and the loss; nothing is exchanged twice.
+    gradients, channels = sum(map(math.prod, parameters)), sum(shape[0] for shape in parameters if len(shape) == 1)
+    assert gradients <= sum(size for _, size in eight.exchanges) <= gradients + 2 * channels + 100
+    assert eight.flops / (one.flops / 8) == pytest.approx(1, abs=0.1)
+    assert eight.memory / (one.memory / 8) == pytest.approx(1, abs=0.1)
+
+
+def test_recomputed_blocks_exchange_nothing_more_and_take_less_memory():
+    plain, _ = compile_step("mobilenet_v2", 8)
+    again, _ = compile_step("mobilenet_v2", 8, remat="blocks")
+    assert sorted(again.exchanges) == sorted(plain.exchanges)
+    assert again.memory < 0.75 * plain.memory
+
+
+def test_norms_per_device_exchange_no_sums_of_the_batch_but_for_their_running_statistics():
+    per_device, parameters = compile_step("mobilenet_v2", 8, batch_norm="per-device")
+    assert {operation for operation, _ in per_device.exchanges} == {"all-reduce"}
+    assert max(size for _, size in per_device.exchanges) <= max(map(math.prod, parameters))
+
+
+def test_a_split_optimizer_exchanges_parameters_alone():
+    step, parameters = compile_step("mobilenet_v2", 8, optimizer=OptimizerConfig(split_state=True))
+    assert {operation for operation, _ in step.exchanges} <= {"all-reduce", "reduce-scatter", "all-gather"}
+    assert max(size for _, size in step.exchanges) <= max(map(math.prod, parameters))
