@@ -7,48 +7,26 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.e2e.processes import start_training
+from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training
 
-ARGUMENTS = [
-    *("--model.name", "tiny", "--model.width", "None"),
-    *("--data.train-examples", "96", "--batch-size", "8", "--epochs", "3"),  # 12 steps an epoch
-    *("--data.test-examples", "40", "--ema-decay", "0.9", "--augment.cutout", "6", "--no-compilation-cache"),
-]
 LAST_STEP = 36
-
-
-class Ended(NamedTuple):
-    """What a process leaves."""
-
-    returncode: int | None
-    stdout: str
-    stderr: str
 
 
 def train(place: str, step: int, *arguments: str) -> Ended:
     with tempfile.TemporaryDirectory() as output:
         process = start_training([*arguments], Path(output), place=place, step=step)
-        process.join(300)
-        stdout, stderr = ((Path(output) / name).read_text() for name in ("stdout", "stderr"))
-        return Ended(process.exitcode, stdout, stderr)
+        return Ended.of(process, Path(output))
 
 
 def start(place: str, step: int, run: Path) -> Ended:
-    return train(place, step, *ARGUMENTS, "--output", str(run))
+    return train(place, step, *THREE_EPOCHS, "--output", str(run))
 
 
 def resume(run: Path) -> Ended:
     return train("nowhere", 0, "--resume", str(run))
-
-
-def figures(run: Path) -> list[dict]:
-    """The metrics, without what depends on the clock."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in lines]
 
 
 def checkpoints(run: Path) -> list[int]:
@@ -167,12 +145,12 @@ def test_an_occupied_output_is_refused_in_one_line(uninterrupted):
 
 def test_a_mistake_leaves_nothing_and_the_corrected_command_runs(tmp_path):
     run = tmp_path / "run"
-    refused = train("nowhere", 0, *ARGUMENTS, "--output", str(run), "--batch-size", "97")
+    refused = train("nowhere", 0, *THREE_EPOCHS, "--output", str(run), "--batch-size", "97")
     assert refused.returncode == 2
     assert refused.stderr == "train.py: error: batch_size=97 is more than the 96 training examples\n"
     assert list(tmp_path.iterdir()) == []
     # More classes than the data has, too: the confusion matrix and the names must cope with them.
-    ended = train("nowhere", 0, *ARGUMENTS, "--output", str(run), "--epochs", "1", "--model.num-classes", "12")
+    ended = train("nowhere", 0, *THREE_EPOCHS, "--output", str(run), "--epochs", "1", "--model.num-classes", "12")
     assert ended.returncode == 0, ended.stderr
     config = json.loads((run / "config.json").read_text())
     assert config["name"] == "tiny_shapes"

@@ -3,7 +3,7 @@
 The place is `nowhere`; once the step is reached `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint`, to
 be killed there with SIGKILL; `signal` or `interrupt-twice`, to send itself SIGTERM or two SIGINTs in a dispatch;
 `poison`, to get NaN weights; or `hang`. `set-up` sends itself SIGINT while the model is made, `results` when it is
-trained.
+trained. In `idle` nothing happens: it is for a process beside one that is in another place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from zoo.data.stream import stream
 from zoo.training.feed import Evaluator, ResidentFeed, StreamFeed
@@ -13,13 +13,15 @@ def as_list(split):
     return [split[index] for index in range(len(split))]
 
 
-def test_a_stream_trains_with_the_same_step(make_trainer, dataset):
-    trainer, state = make_trainer()
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_stream_trains_with_the_same_step(make_trainer, dataset, devices):
+    trainer, state = make_trainer(devices=devices)
     expected = state
     batches = stream(dataset.train, batch_size=8, seed=0)
+    step = jax.jit(trainer.train_step, out_shardings=trainer.devices.replicated)
     for _ in range(7):
-        images, labels = next(batches)
-        expected = jax.jit(trainer.train_step)(expected, jnp.asarray(images), jnp.asarray(labels))
+        with trainer.devices.entered():
+            expected = step(expected, *trainer.devices.join(next(batches)))
 
     source = as_list(dataset.train)
     state = StreamFeed(trainer, source, state, image_size=8, workers=0).advance(state, 3)
@@ -35,10 +37,10 @@ def test_resident_data_is_trained_on_in_chunks(make_trainer, dataset):
 
 
 def test_evaluation_covers_the_test_set_in_order_whatever_the_batch_size(make_trainer, dataset):
-    trainer, state = make_trainer()
-    expected = trainer.predict(state, dataset.test.images)
-    for source in (dataset.test, as_list(dataset.test)):
-        for batch_size in (6, 20, 500):
+    for devices, batch_size in ((1, 6), (1, 500), (8, 20), (8, 1)):  # 20 examples, which 8 devices do not divide
+        trainer, state = make_trainer(devices=devices)
+        expected = trainer.predict(state, dataset.test.images)
+        for source in (dataset.test, as_list(dataset.test)):
             logits, labels = Evaluator(trainer, source, batch_size)(state)
             np.testing.assert_allclose(logits, expected, atol=1e-5)
             np.testing.assert_array_equal(labels, dataset.test.labels)

@@ -62,7 +62,7 @@ def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float) -
         The blended images and targets.
     """
     ratio_key, pair_key = jax.random.split(key)
-    ratio = jax.random.beta(ratio_key, alpha, alpha)
+    ratio = jax.random.beta(ratio_key, alpha, alpha, dtype=images.dtype)
     partner = jax.random.permutation(pair_key, len(images))
     return ratio * images + (1 - ratio) * images[partner], ratio * targets + (1 - ratio) * targets[partner]
 
@@ -84,6 +84,6 @@ def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, alpha: float) 
 
     patch = covered(row_key, height)[:, None] & covered(column_key, width)[None, :]
     partner = jax.random.permutation(pair_key, len(images))
-    share = patch.mean()
+    share = patch.mean(dtype=targets.dtype)
     mixed = jnp.where(patch[..., None], images[partner], images)
     return mixed, (1 - share) * targets + share * targets[partner]

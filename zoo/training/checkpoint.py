@@ -101,8 +101,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
-            return  # another process is lost, without which the checkpoint on its way never becomes whole
+        if processes.is_loss(error):
+            return  # without the process that is lost, the checkpoint on its way never becomes whole
         try:
             with self._explaining("cannot write a checkpoint to"):
                 try:

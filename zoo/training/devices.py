@@ -51,17 +51,18 @@ class Devices:
                 f"devices={wanted!r} cannot be chosen in a run of {jax.process_count()} processes, which use all that "
                 "they see; let each see fewer, as with CUDA_VISIBLE_DEVICES"
             )
-        numbers = [device.id for device in there_are]
+        by_number = {device.id: device for device in there_are}
         if isinstance(wanted, int):
-            wanted = numbers[:wanted] if 1 <= wanted <= len(numbers) else [wanted]
-        by_number = dict(zip(numbers, there_are, strict=True))
-        if not wanted or set(wanted) - set(numbers) or len(set(wanted)) < len(wanted):
-            listed = ", ".join(map(str, numbers))
+            chosen = there_are[:wanted] if 1 <= wanted <= len(there_are) else []
+        else:
+            chosen = [by_number[number] for number in dict.fromkeys(wanted) if number in by_number]
+        if len(chosen) != (wanted if isinstance(wanted, int) else len(wanted)) or not chosen:
+            listed = ", ".join(map(str, by_number))
             raise ValueError(
-                f"devices={', '.join(map(str, wanted))}: there are {len(numbers)} {there_are[0].platform} devices, "
-                f"with the numbers {listed}"
+                f"devices={wanted!r}: there are {len(there_are)} {there_are[0].platform} devices, with the numbers "
+                f"{listed}"
             )
-        return cls.of([by_number[number] for number in wanted])
+        return cls.of(chosen)
 
     @classmethod
     def of(cls, devices: Sequence[jax.Device]) -> Devices:

@@ -75,9 +75,7 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
 
     An exit status if there can be no such experiment.
     """
-    import jax  # slow imports wait until the command is known to be right
-
-    from zoo.data.dataset import DataUnavailableError
+    from zoo.data.dataset import DataUnavailableError  # slow imports wait until the command is known to be right
     from zoo.training import processes
     from zoo.training.command_line import load_run_config
     from zoo.training.experiment import build
@@ -92,42 +90,39 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
         return build(command.config), saved
 
     try:
-        experiment, saved = processes.together(prepare)
-        processes.check_alike(experiment.identity)
+        with processes.exchanging():
+            experiment, saved = processes.together(prepare)
+            processes.check_alike(experiment.identity)
         return experiment, command.resume, saved
     except (
         DataUnavailableError, processes.ProcessesError, RunDirectoryError, WeightsUnavailableError, OSError, ValueError
     ) as error:  # fmt: skip
         return fail(program, str(error), 2)
-    except jax.errors.JaxRuntimeError as error:
-        return _lose_others(error, program)
+    except processes.ProcessLostError as error:
+        return _end_alone(fail(program, str(error), 2))
 
 
 def _run(
     experiment: Experiment, resume: Path | None, saved: TrainConfig | None, program: str, stop: StopRequest
 ) -> int:
-    import jax
-
     from zoo.data.dataset import DataUnavailableError
+    from zoo.training import processes
     from zoo.training.checkpoint import CheckpointError
     from zoo.training.loop import NonFiniteLossError
-    from zoo.training.processes import ProcessesError
     from zoo.training.run_directory import RunDirectory, RunDirectoryError, open_together
     from zoo.training.run_lock import RunInUseError
 
     config = experiment.config
     opening = RunDirectory.create(config) if resume is None else RunDirectory.reopen(resume, config.checkpoint_every)
     try:
-        with open_together(opening) as run:
+        with processes.exchanging(), open_together(opening) as run:
             return _train(experiment, run, saved, program, stop)
-    except (ProcessesError, RunDirectoryError, RunInUseError) as error:
+    except (processes.ProcessesError, RunDirectoryError, RunInUseError) as error:
         return fail(program, str(error), 2)
-    except (CheckpointError, DataUnavailableError, OSError, ValueError) as error:
+    except (CheckpointError, DataUnavailableError, processes.ProcessLostError, OSError, ValueError) as error:
         return _end_alone(fail(program, str(error), 1))
     except NonFiniteLossError as error:
         return fail(program, f"{error}; the checkpoints from before are in {run.checkpoints}", 1)
-    except jax.errors.JaxRuntimeError as error:
-        return _lose_others(error, program)
 
 
 def _end_alone(status: int) -> int:
@@ -139,17 +134,6 @@ def _end_alone(status: int) -> int:
     if jax.process_count() > 1:
         processes.leave(status)
     return status
-
-
-def _lose_others(error: Exception, program: str) -> int:
-    """What an error of the runtime comes to in a run of several processes; in one of a single process it is raised."""
-    import jax
-
-    if jax.process_count() == 1:
-        raise error
-    reason = " ".join(str(error).split())
-    message = f"an exchange with the other processes has failed, most likely because one of them has ended: {reason}"
-    return _end_alone(fail(program, message, 1))
 
 
 def _train(

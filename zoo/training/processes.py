@@ -11,7 +11,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import jax
@@ -25,6 +26,10 @@ _LONGEST_MESSAGE = 1000  # bytes that a process can tell the others of what is w
 
 class ProcessesError(Exception):
     """The processes of a run cannot begin together, do not fit together, or have lost one of them."""
+
+
+class ProcessLostError(Exception):
+    """An exchange has failed because a process did not take part in it; only this one is known to be alive."""
 
 
 def begin(coordinator_address: str | None, num_processes: int | None, process_id: int | None) -> None:
@@ -119,6 +124,28 @@ def agree(signal: int, steps: int) -> tuple[int, int]:
         return signal, steps
     wishes = multihost_utils.process_allgather(np.array([signal, steps], np.int32))
     return int(wishes[:, 0].max()), int(wishes[0, 1])
+
+
+def is_loss(error: BaseException | None) -> bool:
+    """Whether an error is that of an exchange in which another process did not take part."""
+    # Some of them arrive as a ValueError, with the status of the runtime in the text.
+    statuses = ("UNKNOWN: ", "INTERNAL: ", "UNAVAILABLE: ", "DEADLINE_EXCEEDED: ", "ABORTED: ", "CANCELLED: ")
+    of_runtime = isinstance(error, jax.errors.JaxRuntimeError) or str(error).startswith(statuses)
+    return of_runtime and jax.process_count() > 1
+
+
+@contextmanager
+def exchanging() -> Iterator[None]:
+    """Raises ProcessLostError instead of what the runtime raises when another process does not take part any more."""
+    try:
+        yield
+    except Exception as error:
+        if not is_loss(error):
+            raise
+        raise ProcessLostError(
+            "an exchange with the other processes has failed, most likely because one of them has ended; what is in "
+            f"the last checkpoint is saved, and --resume goes on from it ({' '.join(str(error).split())})"
+        ) from error
 
 
 def leave(status: int) -> NoReturn:
