@@ -77,6 +77,7 @@ class Experiment:
             "the number of training examples": len(self.dataset.train),
             "the number of test examples": len(self.dataset.test),
             "the classes": self.dataset.class_names,
+            "having all training images on each device": self._is_replicated,
             "the version of jax": jax.__version__,
         }
 
@@ -103,6 +104,12 @@ class Experiment:
             lines.append(f"starts from {model.weights}; pixels are normalised as {self.normalization}")
         return lines
 
+    @property
+    def _is_replicated(self) -> bool | None:
+        """Whether each device has all training images; None where they stream."""
+        train = self.dataset.train
+        return is_replicated(train, self.trainer.devices) if isinstance(train, ArraySplit) else None
+
     def _describe_devices(self) -> str:
         devices, train = self.trainer.devices, self.dataset.train
         line = f"on {devices.describe()}"
@@ -113,7 +120,7 @@ class Experiment:
         if not isinstance(train, ArraySplit):
             return line
         megabytes = train.images.nbytes / 1e6
-        if is_replicated(train, devices):
+        if self._is_replicated:
             return f"{line}; the training images, {megabytes:,.0f} MB, are on every device"
         return f"{line}; the training images are split, {megabytes / devices.count:,.0f} MB on each device"
 

@@ -96,20 +96,15 @@ class StreamFeed:
             start_step=int(state.step),
             num_workers=workers,
         )
-        self._next: tuple[jax.Array, jax.Array] | None = None
 
     def advance(self, state: TrainState, num_steps: int) -> TrainState:
         for _ in range(num_steps):
-            images, labels = self._next or self._send()
-            state = self._train_step(state, images, labels)
-            self._next = self._send()
+            batch = self._devices.join(next(self._batches))  # while the step before is being computed
+            state = self._train_step(state, *batch)
         return state
 
     def close(self) -> None:
         self._batches.close()
-
-    def _send(self) -> tuple[jax.Array, jax.Array]:
-        return self._devices.join(next(self._batches))
 
 
 class Evaluator:
