@@ -1,4 +1,4 @@
-"""`train.py` itself, with the model of the quick start: what it writes serves an importer."""
+"""`train.py` itself, with a small model: what it writes serves an importer."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ TRAIN = Path(__file__).parents[2] / "train.py"
 
 def test_the_weights_of_a_run_load_back_to_its_test_accuracy(tmp_path):
     run = tmp_path / "run"
-    sizes = "--data.train-examples 64 --data.test-examples 100 --epochs 1 --no-compilation-cache"
+    options = "--model.name dilated_resnet --model.width 0.25 --epochs 1"
+    sizes = "--data.train-examples 64 --data.test-examples 100"
     ended = subprocess.run(
-        [sys.executable, str(TRAIN), *sizes.split(), "--output", str(run)], capture_output=True, text=True, timeout=300
-    )
+        [sys.executable, str(TRAIN), *options.split(), *sizes.split(), "--no-compilation-cache", "--output", str(run)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert "\x1b" not in ended.stdout
     for path in ("report.png", "weights.safetensors", "metrics.jsonl"):
         assert str(run / path) in ended.stdout
 
-    model = zoo.create_model("mobilenet_v2_x0_35", weights=run / "weights.safetensors")
+    model = zoo.create_model("dilated_resnet", weights=run / "weights.safetensors")
     model.eval()
     data = shapes.load(64, 100)
-    images = zoo.preprocess(data.test.images, zoo.model_info("mobilenet_v2_x0_35", weights=run))
+    images = zoo.preprocess(data.test.images, zoo.model_info("dilated_resnet", weights=run))
     np.testing.assert_allclose(images, normalize(data.test.images, data.mean, data.std), atol=1e-5)
     logits = nnx.jit(lambda model, images: model(images))(model, images)
     metrics = json.loads((run / "metrics.jsonl").read_text())

@@ -16,11 +16,15 @@ from zoo.training.experiment import build
 def build_with(monkeypatch):
     """A function that builds a config on eight black images of some size, of three classes."""
 
-    def run(size: int = 32, epochs: int = 1, batch_size: int = 4, **model):
+    def run(size: int = 32, epochs: int = 1, batch_size: int = 4, devices: int = 1, **model):
         split = ArraySplit(np.zeros((8, size, size, 3), np.uint8), np.arange(8, dtype=np.int32) % 3)
         dataset = Dataset("black", ("a", "b", "c"), size, split, split, (0.5,) * 3, (0.25,) * 3)
         monkeypatch.setattr(experiment, "load", lambda *_, **__: dataset)
-        return build(TrainConfig(model=ModelConfig(**model), epochs=epochs, batch_size=batch_size, eval_batch_size=4))
+        return build(
+            TrainConfig(
+                model=ModelConfig(**model), epochs=epochs, batch_size=batch_size, eval_batch_size=4, devices=devices
+            )
+        )
 
     return run
 
@@ -92,3 +96,15 @@ def test_the_epochs_of_the_schedule_are_those_of_the_config(build_with):
     assert float(built.schedule(built.total_steps)) == pytest.approx(0, abs=1e-8)
     assert float(built.schedule(built.total_steps // 5)) == pytest.approx(built.config.optimizer.learning_rate)
     assert replace(built.config, data=DataConfig()) == built.config
+
+
+def test_the_devices_are_described_and_must_divide_the_batch(build_with, monkeypatch):
+    model = {"name": "mobilenet_v1", "width": 0.25}
+    assert "on 1 device (cpu)" in build_with(**model).describe()
+    built = build_with(batch_size=8, devices=4, **model)
+    line = "on 4 devices (cpu), 2 of the 8 examples of a step on each; the training images, 0 MB, are on every device"
+    assert line in built.describe()
+    monkeypatch.setattr("zoo.training.feed._REPLICATED_SHARE", 2**60)
+    assert any("the training images are split, 0 MB on each device" in line for line in built.describe())
+    with pytest.raises(ValueError, match="batch_size=6 cannot be split over 4 devices; 4 or 8 can"):
+        build_with(batch_size=6, devices=4, **model)
