@@ -44,7 +44,7 @@ def test_eight_devices_give_the_figures_of_one_and_fewer_go_on_from_their_checkp
 
 def test_two_processes_give_the_figures_of_one_and_the_first_alone_writes(on_one, tmp_path):
     run = tmp_path / "run"
-    first, second = train_in_two([*THREE_EPOCHS, "--output", str(run)], tmp_path)
+    first, second = train_in_two([*THREE_EPOCHS, "--optimizer.split-state", "--output", str(run)], tmp_path)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert "on 2 devices (cpu) of 2 processes, 4 of the 8 examples of a step on each" in first.stdout
     assert (second.stdout, second.stderr) == ("", "")

@@ -8,12 +8,14 @@ import pytest
 
 from tests.e2e.processes import THREE_EPOCHS, figures, train_in_two
 
+ARGUMENTS = [*THREE_EPOCHS, "--optimizer.split-state"]  # so that each process has a part of what is saved
+
 
 @pytest.fixture(scope="module")
 def in_two(tmp_path_factory) -> Path:
     """An uninterrupted run."""
     root = tmp_path_factory.mktemp("two")
-    for ended in train_in_two([*THREE_EPOCHS, "--output", str(root / "run")], root):
+    for ended in train_in_two([*ARGUMENTS, "--output", str(root / "run")], root):
         assert ended.returncode == 0, ended.stderr
     return root / "run"
 
@@ -31,7 +33,7 @@ def results(run: Path) -> tuple[bytes, list[dict]]:
 
 def test_a_signal_to_one_process_stops_both_with_one_checkpoint(in_two, tmp_path):
     run = tmp_path / "run"
-    first, second = train_in_two([*THREE_EPOCHS, "--output", str(run)], tmp_path / "1", place="signal", step=17)
+    first, second = train_in_two([*ARGUMENTS, "--output", str(run)], tmp_path / "1", place="signal", step=17)
     assert (first.returncode, second.returncode) == (143, 143), first.stderr + second.stderr
     (step,) = {int(path.name) for path in (run / "checkpoints").iterdir() if path.name.isdecimal()} - {12}
     assert f"Stopped by SIGTERM at step {step}, which is saved" in first.stdout
@@ -41,7 +43,7 @@ def test_a_signal_to_one_process_stops_both_with_one_checkpoint(in_two, tmp_path
 
 def test_the_death_of_one_process_ends_the_other_and_the_run_goes_on(in_two, tmp_path):
     run = tmp_path / "run"
-    first, second = train_in_two([*THREE_EPOCHS, "--output", str(run)], tmp_path / "1", place="training", step=17)
+    first, second = train_in_two([*ARGUMENTS, "--output", str(run)], tmp_path / "1", place="training", step=17)
     assert (first.returncode, second.returncode) == (1, -9)
     assert "most likely because one of them has ended; what is in the last checkpoint is saved" in first.stderr
     assert len(first.stderr.splitlines()) == 1
