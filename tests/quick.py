@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
+from zoo.blocks.batch_norm import NumBatches
 from zoo.ops import force_lowering
 
 FASTEST_TO_COMPILE: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
@@ -15,9 +22,42 @@ if jax.__version_info__[:2] == (0, 10):  # later versions have no such option
 
 def features_of(model: nnx.Module, images: jax.Array) -> dict[str, jax.Array]:
     """`model.features(images)`, as one program."""
+    return _run(lambda model, images: model.features(images), model, images)
+
+
+def output_of(model: nnx.Module, x: jax.Array) -> jax.Array:
+    """`model(x)`, as one program."""
+    return _run(lambda model, x: model(x), model, x)
+
+
+def _run(function: Callable[[Any, jax.Array], Any], model: nnx.Module, x: jax.Array) -> Any:
     graph, state = nnx.split(model)
-    run = jax.jit(
-        lambda state, images: nnx.merge(graph, state, copy=True).features(images), compiler_options=FASTEST_TO_COMPILE
-    )
+    run = jax.jit(lambda state, x: function(nnx.merge(graph, state, copy=True), x), compiler_options=FASTEST_TO_COMPILE)
     with force_lowering("native"):
-        return run(state, images)
+        return run(state, x)
+
+
+def randomise(model: nnx.Module) -> None:
+    """Gives the variables of a model, which may be an abstract one, values that keep activations in range.
+
+    No two channels are normalised alike.
+    """
+    random = np.random.default_rng(0)
+    state = nnx.state(model)
+    for (*_, name), variable in nnx.to_flat_state(state):
+        shape = variable.shape
+        if isinstance(variable, nnx.RngKey):
+            variable.set_value(jax.random.key(0))
+            continue
+        if isinstance(variable, nnx.RngCount | NumBatches):
+            values = np.zeros(shape)
+        elif name == "kernel":
+            values = random.standard_normal(shape) * (2 / math.prod(shape[:-1])) ** 0.5
+        elif name == "var":
+            values = random.uniform(0.5, 2, shape)
+        elif name == "scale":
+            values = random.uniform(0.5, 1.5, shape) * random.choice([-1, 1], shape)
+        else:
+            values = random.uniform(-0.5, 0.5, shape)
+        variable.set_value(jnp.asarray(values, variable.dtype))
+    nnx.update(model, state)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import zoo
+from zoo.blocks import BatchNorm
 from zoo.cli import main
 from zoo.weights.safetensors import read_tensors, save_weights
 
@@ -109,6 +110,12 @@ def test_predict_prints_the_classes_of_each_picture_by_likelihood(run_directory,
         Image.new("RGB", (40, 30)).save(picture)
     lines = lines_of(capsys, "predict", *pictures, "--weights", str(run_directory))
     assert lines == [pictures[0], "   75.00%  light", "   25.00%  dark", pictures[1], *lines[1:3]]
+
+
+def test_predict_computes_without_batch_norms(run_directory, tmp_path, capsys, monkeypatch):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(BatchNorm, "_normalized", None)
+    assert "   75.00%  light" in lines_of(capsys, "predict", str(tmp_path / "a.png"), "--weights", str(run_directory))
 
 
 def test_predict_names_what_it_cannot_read_and_classifies_the_rest(run_directory, tmp_path, capsys, monkeypatch):

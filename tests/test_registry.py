@@ -9,8 +9,9 @@ import pytest
 from flax import nnx
 
 import zoo
-from tests.quick import FASTEST_TO_COMPILE
+from tests.quick import FASTEST_TO_COMPILE, output_of, randomise
 from zoo.analysis.cost import count_macs, count_parameters
+from zoo.blocks.fusion import FoldedNorm
 from zoo.ops import force_lowering
 from zoo.registry import _models
 from zoo.weights.load import load_weights
@@ -39,6 +40,10 @@ def small(name: str) -> dict[str, bool]:
 
 def norm_parameters(model: nnx.Module) -> int:
     return sum(count_parameters(module) for _, module in nnx.iter_modules(model) if isinstance(module, nnx.BatchNorm))
+
+
+def count(model: nnx.Module, kind: type) -> int:
+    return sum(isinstance(module, kind) for _, module in nnx.iter_modules(model))
 
 
 @every_model
@@ -109,7 +114,8 @@ def test_weights_come_back_from_a_file(name, tmp_path):
 
 @every_architecture
 def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
-    model = zoo.create_model(name, num_classes=7, **small(name), dtype=jnp.bfloat16)
+    model = abstract(name, num_classes=7, **small(name), dtype=jnp.bfloat16, dropout=0.0)
+    randomise(model)
     model.eval()
     images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)), jnp.float32)
     graph, state = nnx.split(model)
@@ -119,6 +125,21 @@ def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
     assert logits.dtype == jnp.float32
     np.testing.assert_allclose(others[0], logits[0], atol=1e-6)
     assert predict._cache_size() == 1, "compiled twice"
+
+
+@every_architecture
+def test_fusing_folds_every_batch_norm_and_keeps_the_logits(name):
+    norm = zoo.registry.model_options(name)["norm"] or zoo.blocks.BatchNorm
+    model = abstract(name, num_classes=7, **small(name), norm=norm, dropout=0.0)
+    randomise(model)
+    model.eval()
+    fused = zoo.fuse(model)
+    assert type(fused) is type(model)
+    assert count(model, nnx.BatchNorm) == count(fused, FoldedNorm) > 0
+    assert count(fused, nnx.BatchNorm) == 0
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)
+    expected = output_of(model, images)
+    np.testing.assert_allclose(output_of(fused, images), expected, rtol=0, atol=1e-5 * expected.std())
 
 
 def test_patterns_select_names():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo import analysis, blocks, models, ops
+    from zoo.blocks.fusion import fuse
     from zoo.models._classifier import ImageClassifier
     from zoo.preprocessing import Preprocessing, preprocess
     from zoo.registry import ModelInfo, create_model, list_models, model_info, register
@@ -21,6 +22,7 @@ _HOMES = {
     "ModelInfo": "zoo.registry",
     "Preprocessing": "zoo.preprocessing",
     "create_model": "zoo.registry",
+    "fuse": "zoo.blocks.fusion",
     "list_models": "zoo.registry",
     "load_weights": "zoo.weights.load",
     "model_info": "zoo.registry",
@@ -37,6 +39,7 @@ __all__ = [
     "analysis",
     "blocks",
     "create_model",
+    "fuse",
     "list_models",
     "load_weights",
     "model_info",

@@ -28,3 +28,10 @@ def test_a_library_without_the_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no other library has it"):
         export_weights(model, tmp_path / "w.safetensors", to="timm")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fused_model_is_refused(tmp_path):
+    fused = zoo.fuse(zoo.create_model("mobilenet_v2", width=0.35, num_classes=10))
+    with pytest.raises(ValueError, match=r"torchvision has the batch norms that zoo\.fuse has folded"):
+        export_weights(fused, tmp_path / "w.safetensors", to="torchvision")
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from flax.typing import Dtype
 from zoo import ops
 from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.conv import Conv
-from zoo.blocks.conv_norm_act import Activation, Norm
+from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
 from zoo.blocks.residual import Bottleneck
 
 _FORMS = ("a", "b", "c")
@@ -94,14 +94,13 @@ class ResNeXtBlock(Bottleneck):
             return super().residual(x)
         branches = [x] * self.cardinality
         for unit, stride, dilation in ((self.reduce, 1, 1), (self.filter, self.stride, self.dilation)):
-            assert unit.norm is not None
             outputs = self._convolve_branches(unit.conv, branches, stride, dilation, kernel_axis=3)
-            y = self.act(unit.norm(jnp.concatenate(outputs, axis=-1)))
+            y = self.act(_biased_and_normalized(unit, jnp.concatenate(outputs, axis=-1)))
             branches = jnp.split(y, self.cardinality, axis=-1)
         if self.form == "b":
             return self.expand(y)
-        assert self.expand.norm is not None
-        return self.expand.norm(sum(self._convolve_branches(self.expand.conv, branches, kernel_axis=2)))
+        y, *others = self._convolve_branches(self.expand.conv, branches, kernel_axis=2)
+        return _biased_and_normalized(self.expand, sum(others, y))
 
     def _convolve_branches(
         self, conv: Conv, branches: list[jax.Array], stride: int = 1, dilation: int = 1, *, kernel_axis: int
@@ -121,3 +120,10 @@ class ResNeXtBlock(Bottleneck):
                 )
             )
         return outputs
+
+
+def _biased_and_normalized(unit: ConvNormAct, y: jax.Array) -> jax.Array:
+    """What a unit makes of the outputs of its convolution, but for the activation; y has shape (N, H, W, channels)."""
+    if unit.conv.bias is not None:  # where a norm has been folded into the convolution
+        y = y + unit.conv.bias[...].astype(y.dtype)
+    return y if unit.norm is None else unit.norm(y)

@@ -44,8 +44,7 @@ def predict(images: Annotated[tuple[Path, ...], tyro.conf.Positional], weights: 
     checkpoint = find_checkpoint(weights)
     name = model_of(checkpoint, model)
     preprocessing = zoo.model_info(name, weights=weights).preprocessing
-    net = zoo.create_model(name, weights=weights)
-    net.eval()
+    net = zoo.fuse(zoo.create_model(name, weights=weights))
     classify = nnx.jit(lambda net, batch: jax.nn.softmax(net(batch)))
     classified = 0
     for paths, batch in _batches(images, preprocessing):

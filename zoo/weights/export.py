@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from zoo.blocks.fusion import FoldedNorm
 from zoo.weights.name_map import counters, name_maps, torch_tensors
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables, write_tensors
@@ -30,8 +31,10 @@ def export_weights(
         description: as `save_weights`.
 
     Raises:
-        ValueError: if the model is not in that library.
+        ValueError: if the model is not in that library, or comes from `zoo.fuse`.
     """
+    if any(isinstance(module, FoldedNorm) for _, module in nnx.iter_modules(model)):
+        raise ValueError(f"{to} has the batch norms that zoo.fuse has folded; export the model that was given to it")
     maps = name_maps(model)
     if to not in maps:
         known = f"it is in {', '.join(maps)}" if maps else "no other library has it"
