@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
 import jax
@@ -11,7 +12,10 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from tests.quick import FASTEST_TO_COMPILE
 from zoo import ops
+from zoo.analysis import exchanges
+from zoo.ops.lowering import winograd
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((16, 6, 6, 8)), jnp.float32)
 KERNELS = {
@@ -19,6 +23,7 @@ KERNELS = {
     "grouped": (3, 3, 4, 8),
     "pointwise": (1, 1, 8, 4),
     "dense": (3, 3, 8, 4),
+    "winograd": (3, 3, 8, 4),
 }
 
 
@@ -34,9 +39,31 @@ def mesh(kind: AxisType) -> Mesh:
     return jax.make_mesh((2,), ("batch",), axis_types=(kind,), devices=jax.devices()[:2])
 
 
-@pytest.fixture(params=KERNELS.values(), ids=KERNELS)
-def kernel(request):
-    return jnp.asarray(np.random.default_rng(1).standard_normal(request.param), jnp.float32) / 10
+@pytest.fixture(params=KERNELS)
+def kernel(request, monkeypatch):
+    monkeypatch.setattr(winograd, "_parts", lambda *_: 2)  # it loops over larger batches alone
+    # The rules give it to larger convolutions alone.
+    with ops.force_lowering("winograd") if request.param == "winograd" else nullcontext():
+        yield jnp.asarray(np.random.default_rng(1).standard_normal(KERNELS[request.param]), jnp.float32) / 10
+
+
+@pytest.mark.parametrize("axis", ["data", "batch"])
+def test_the_loops_of_winograd_are_divided_between_devices(axis, monkeypatch):
+    """By `shard_map` where the axis is known as that of the examples, otherwise by XLA, which sums up one flag."""
+    monkeypatch.setattr(winograd, "_parts", lambda *_: 2)
+
+    def both(x, kernel):
+        convolve = partial(ops.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        y, transpose = jax.vjp(lambda x: convolve(x, kernel, (1, 1), "SAME"), x)
+        return y, *transpose(jnp.sin(y))
+
+    devices = jax.make_mesh((2,), (axis,), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    with jax.set_mesh(devices), ops.force_lowering("winograd"):
+        x = jax.ShapeDtypeStruct(X.shape, X.dtype, sharding=NamedSharding(devices, P(axis)))
+        kernel = jax.ShapeDtypeStruct(KERNELS["winograd"], X.dtype, sharding=NamedSharding(devices, P()))
+        compiled = jax.jit(both).lower(x, kernel).compile(compiler_options=FASTEST_TO_COMPILE)
+    assert compiled.as_text().count(" while(") == 2
+    assert max((exchange.elements for exchange in exchanges(compiled)), default=0) == (axis == "batch")
 
 
 def assert_close(ours, expected):

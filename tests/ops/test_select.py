@@ -69,6 +69,28 @@ def test_explain_names_the_lowering_of_each_platform(name, kernel, groups):
 
 
 @pytest.mark.parametrize(
+    ("x", "kernel", "options", "lowering"),
+    [
+        (struct(4, 16, 16, 32), struct(3, 3, 32, 64), {}, "winograd"),
+        (struct(4, 16, 16, 32), struct(3, 3, 32, 64), {"rhs_dilation": (2, 2)}, "winograd"),
+        (struct(4, 14, 14, 32), struct(3, 3, 32, 64), {"padding": "VALID"}, "dense"),  # 36 tiles
+        (struct(8, 14, 14, 32), struct(3, 3, 32, 64), {"padding": "VALID"}, "winograd"),
+        (struct(3, 16, 16, 32), struct(3, 3, 32, 64), {}, "dense"),  # 48 tiles
+        (struct(4, 16, 16, 16), struct(3, 3, 16, 64), {}, "dense"),
+        (struct(4, 16, 16, 32), struct(3, 3, 32, 16), {}, "dense"),
+        (struct(4, 16, 16, 32, dtype="bfloat16"), struct(3, 3, 32, 64, dtype="bfloat16"), {}, "dense"),
+        (struct(4, 16, 16, 32), struct(3, 3, 32, 64), {"strides": (1, 2)}, "dense"),
+        (struct(4, 16, 16, 32), struct(3, 5, 32, 64), {}, "dense"),
+        (struct(4, 16, 16, 64), struct(3, 3, 32, 64), {"groups": 2}, "grouped"),
+        (struct(1, 640, 640, 64), struct(3, 3, 64, 64), {}, "dense"),  # an example's tiles alone take 472 MB
+    ],
+)
+def test_winograd_is_for_many_channels_and_tiles(x, kernel, options, lowering):
+    for direction in ANY_DIRECTION:
+        assert explain(x, kernel, platform="cpu", direction=direction, **options).lowering == lowering
+
+
+@pytest.mark.parametrize(
     ("x", "options", "reason"),
     [
         (struct(1, 5, 5, 8), {"precision": "highest"}, "a precision is set"),
@@ -143,7 +165,8 @@ def test_a_forced_lowering_computes_what_it_fits_and_its_gradients(forced, kerne
     assert text.count(f"forced={forced}") == 3  # both gradients, and the convolution itself
     (choice,) = choices
     fits = {"depthwise": groups == x.shape[-1], "grouped": groups > 1, "dense": groups == 1,
-            "pointwise": kernel.shape[:2] == (1, 1)}  # fmt: skip
+            "pointwise": kernel.shape[:2] == (1, 1),
+            "winograd": groups == 1 and kernel.shape[:2] == (3, 3)}  # fmt: skip
     if fits[forced]:
         assert choice == (forced, "forced")
     else:
@@ -186,8 +209,8 @@ def test_a_compiled_function_is_compiled_anew_within_the_block():
 
 def test_forcing_an_unknown_lowering_is_refused():
     with (
-        pytest.raises(ValueError, match="unknown lowering 'winograd'; there are native, depthwise, grouped, pointwise"),
-        ops.force_lowering("winograd"),
+        pytest.raises(ValueError, match="unknown lowering 'fft'; there are native, depthwise, grouped, pointwise"),
+        ops.force_lowering("fft"),
     ):
         pass
 

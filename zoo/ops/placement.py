@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 from jax.sharding import AxisType, PartitionSpec
@@ -27,14 +28,37 @@ def sum_over_devices(function: Callable[..., jax.Array], *arrays: jax.Array) -> 
         function: of the arrays; it gives an array without an axis of examples.
         *arrays: with the examples as their first axis.
     """
-    devices = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1)
-    examples = arrays[0].shape[0]
-    if devices == 1 or not isinstance(examples, int) or examples % devices:
+    if not _are_split(arrays[0]):
         return function(*arrays)
 
     def of_share(*shares: jax.Array) -> jax.Array:
         return jax.lax.psum(function(*shares), BATCH_AXIS)
 
-    split, whole = PartitionSpec(BATCH_AXIS), PartitionSpec()
-    summed = jax.shard_map(of_share, in_specs=split, out_specs=whole, axis_names={BATCH_AXIS}, check_vma=False)
-    return summed(*arrays)
+    return _on_each_device(of_share, in_specs=_SPLIT, out_specs=_WHOLE)(*arrays)
+
+
+def map_over_devices(function: Callable[..., jax.Array], array: jax.Array, *parameters: jax.Array) -> jax.Array:
+    """`function(array, *parameters)`, which treats each example by itself, by each device for its share of them.
+
+    As `sum_over_devices`, for what loops over examples or exchanges numbers between them.
+
+    Args:
+        function: of these arrays; it gives an array with as many examples, along its first axis.
+        array: with the examples as its first axis.
+        *parameters: which every device has.
+    """
+    if not _are_split(array):
+        return function(array, *parameters)
+    in_specs = (_SPLIT, *[_WHOLE] * len(parameters))
+    return _on_each_device(function, in_specs=in_specs, out_specs=_SPLIT)(array, *parameters)
+
+
+_SPLIT, _WHOLE = PartitionSpec(BATCH_AXIS), PartitionSpec()
+_on_each_device = partial(jax.shard_map, axis_names={BATCH_AXIS}, check_vma=False)
+
+
+def _are_split(array: jax.Array) -> bool:
+    """Whether the examples can be split over several devices, each of which takes as many."""
+    devices = jax.sharding.get_abstract_mesh().shape.get(BATCH_AXIS, 1)
+    examples = array.shape[0]
+    return devices > 1 and isinstance(examples, int) and examples % devices == 0

@@ -23,7 +23,7 @@ from jax import lax
 from zoo.ops.lowering import native
 from zoo.ops.lowering.geometry import ConvGeometry
 from zoo.ops.lowering.phases import Tap, interleave, phase_taps
-from zoo.ops.parts import sum_over_parts
+from zoo.ops.parts import number_of_parts, sum_over_parts
 
 _SMALLEST_PART = 8  # The examples of a part become the input channels of a convolution.
 
@@ -66,7 +66,8 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.
         x, dy = x.astype(wide).transpose(3, 1, 2, 0), dy.astype(wide).transpose(1, 2, 0, 3)
         return _convolve(x, dy, padding, strides=geometry.dilation, dilation=geometry.strides)
 
-    total = sum_over_parts(gradient, x, dy, smallest=_SMALLEST_PART)
+    parts = number_of_parts(x.shape[0], smallest=_SMALLEST_PART)
+    total = sum_over_parts(gradient, x, dy, parts=parts)
     return total.transpose(1, 2, 0, 3).astype(x.dtype)
 
 

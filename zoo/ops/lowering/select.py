@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 import jax
 
-from zoo.ops.lowering import dense, depthwise, grouped, native, pointwise
+from zoo.ops.lowering import dense, depthwise, grouped, native, pointwise, winograd
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 
-LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "dense"]
+LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "winograd", "dense"]
 
 
 class Lowering(Protocol):
@@ -31,6 +31,7 @@ LOWERINGS: dict[LoweringName, Lowering] = {
     "depthwise": depthwise,
     "grouped": grouped,
     "pointwise": pointwise,
+    "winograd": winograd,
     "dense": dense,
 }
 
@@ -61,6 +62,8 @@ ANY_DIRECTION: tuple[Direction, ...] = get_args(Direction)
 MOST_PHASES = 16
 MOST_TAPS = 121
 
+FEWEST_WINOGRAD_CHANNELS = 32  # on either side; 16 lose, and so do the 3 of a stem
+
 RULES: tuple[Rule, ...] = (
     Rule(
         ("cpu",),
@@ -90,6 +93,18 @@ RULES: tuple[Rule, ...] = (
         ANY_DIRECTION,
         lambda problem: problem.geometry.is_pointwise,
         Choice("pointwise", "the kernel is a matrix; see `pointwise` in docs/performance.md"),
+    ),
+    Rule(
+        ("cpu",),
+        ANY_DIRECTION,
+        # float32 only: other dtypes were not measured, and bfloat16 would be computed in float32.
+        lambda problem: (
+            problem.dtype == "float32"
+            and winograd.obstacle(problem.geometry) is None
+            and min(problem.geometry.in_channels, problem.geometry.out_channels) >= FEWEST_WINOGRAD_CHANNELS
+            and winograd.pays(problem.geometry, problem.batch, problem.dtype)
+        ),
+        Choice("winograd", "a quarter of the multiplications; see `winograd` in docs/performance.md"),
     ),
     Rule(
         ("cpu",),
