@@ -26,6 +26,10 @@ from zoo.training.state import TrainState
 from zoo.training.step import Trainer
 from zoo.user_cache import user_cache_directory
 
+_EFFECT_OF_OTHER_DEVICES = {
+    "global": "from here on its figures are the same up to rounding, not to the bit",
+    "per-device": "from here on batch norm is over other shares of a batch",
+}
 _SECONDS_PER_DISPATCH = 1.0  # how long Ctrl-C and the progress display may wait
 
 
@@ -84,7 +88,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         if saved is not None:
             say("there is no checkpoint yet" if reached is None else f"goes on from the checkpoint of step {reached}")
         if devices_before not in (None, trainer.devices.describe()):
-            say(f"was on {devices_before} before: from here on its figures are the same up to rounding, not to the bit")
+            say(f"was on {devices_before} before: {_EFFECT_OF_OTHER_DEVICES[config.batch_norm]}")
         if saved is not None and saved.epochs != config.epochs:
             say(_describe_new_schedule(experiment, saved, start_step))
         started = time.perf_counter()
