@@ -12,6 +12,7 @@ import zoo
 from tests.quick import FASTEST_TO_COMPILE
 from zoo.analysis.receptive_field import ReceptiveField, receptive_fields, receptive_fields_of
 from zoo.blocks import ContextModule, Conv, ConvTranspose, ShuffleUnitV2, SpatiallySeparableConv
+from zoo.ops import force_lowering
 from zoo.registry import _models
 
 
@@ -102,7 +103,8 @@ def test_it_is_the_support_of_the_gradient_of_a_pixel(name, stage):
     seen = np.zeros(size, bool)
     for ramp in (np.arange(size), -np.arange(size)):
         images = jnp.asarray(np.broadcast_to(ramp[None, :, None, None], (1, size, size, 3)), jnp.float32)
-        seen |= np.asarray(jnp.abs(gradient(images)).sum((0, 2, 3)) > 0)
+        with force_lowering("native"):  # Winograd's rounding reaches to the end of a tile.
+            seen |= np.asarray(jnp.abs(gradient(images)).sum((0, 2, 3)) > 0)
     rows = np.flatnonzero(seen)
     first = int(field.start + place * field.stride)
     assert (rows[0], rows[-1]) == (first, first + int(field.size) - 1)

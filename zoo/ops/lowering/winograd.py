@@ -16,6 +16,9 @@ A, G and B are of Toom and Cook: polynomials evaluated at m + 1 points and at in
 F(4×4) is as exact as a direct convolution to within a factor of three; at 0, ±1 and ±2, as in the paper, it loses four
 times as much. A dilation d makes d² maps of every d-th pixel, each convolved without dilation.
 
+All outputs of a tile are made of all its inputs, and what an output has nothing to do with cancels only up to rounding.
+So a NaN or an infinity, which does not cancel, spreads over its tile, beyond the 3×3 neighbourhood.
+
 Tiles take 2.25 times the memory of what they are cut from (m = 4), so they are made for a part of the examples at a
 time, and anew for the kernel gradient. They are computed in float32 at least.
 """
