@@ -6,9 +6,10 @@ a batch are `channel_sums(x, x)`, and what autodiff makes of the normalisation n
 the cotangent: one pass over memory each, and nothing to save but x.
 
 As JAX primitives they keep that form under autodiff of any order and mode. On the CPU both sums are computed in one
-reduction of two operands, which XLA fuses with what it sums; otherwise it would write the product x·y to memory. A
-barrier before it keeps whatever makes y, such as all the taps of a depthwise convolution, from being computed a second
-time in the sum.
+reduction of two operands, which XLA fuses with what it sums; otherwise it would write the product x·y to memory. The
+reduction is a loop over parts of the batch, because XLA fuses nothing across a loop's border: without it, whatever
+makes y, such as all the taps of a depthwise convolution, would be computed a second time in the sum. A barrier in its
+place is as fast with JAX 0.12, but half as fast with 0.10.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from zoo.ops.placement import is_placed_by_hand
+from zoo.ops.parts import number_of_parts, sum_over_parts
+from zoo.ops.placement import is_placed_by_hand, sum_over_devices
 
 _affine = Primitive("zoo_channel_affine")
 _sums = Primitive("zoo_channel_sums")
@@ -68,7 +70,13 @@ def _compute_sums(x: jax.Array, y: jax.Array) -> list[jax.Array]:
 
 
 def _compute_sums_on_cpu(x: jax.Array, y: jax.Array) -> list[jax.Array]:
-    x, y = lax.optimization_barrier((x, y))
+    def of_share(x: jax.Array, y: jax.Array) -> list[jax.Array]:
+        return sum_over_parts(_reduce_together, x, y, parts=number_of_parts(x.shape[0]))
+
+    return sum_over_devices(of_share, x, y)
+
+
+def _reduce_together(x: jax.Array, y: jax.Array) -> list[jax.Array]:
     x, y = x.astype(_sum_dtype(x)), y.astype(_sum_dtype(x))
     zero = jnp.zeros((), x.dtype)
     # One inner axis only: the result must be large enough to be shared out between threads.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import jax
 from jax.sharding import AxisType, PartitionSpec
+
+Sums = TypeVar("Sums")
 
 BATCH_AXIS = "data"
 """The mesh axis over which the examples of a batch are split."""
@@ -17,7 +20,7 @@ def is_placed_by_hand(array: jax.Array) -> bool:
     return any(kind != AxisType.Auto for kind in jax.typeof(array).sharding.mesh.axis_types)
 
 
-def sum_over_devices(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+def sum_over_devices(function: Callable[..., Sums], *arrays: jax.Array) -> Sums:
     """`function(*arrays)`, a sum over examples, by each device over its share of them, and then over the devices.
 
     XLA cannot divide a loop over examples between devices: each would gather the whole batch and compute all of it.
@@ -25,16 +28,17 @@ def sum_over_devices(function: Callable[..., jax.Array], *arrays: jax.Array) -> 
     device's share. Where there is no such mesh, or it does not divide the examples, `function` is called as it is.
 
     Args:
-        function: of the arrays; it gives an array without an axis of examples.
+        function: of the arrays; it gives arrays without an axis of examples.
         *arrays: with the examples as their first axis.
     """
     if not _are_split(arrays[0]):
         return function(*arrays)
 
-    def of_share(*shares: jax.Array) -> jax.Array:
+    def of_share(*shares: jax.Array) -> Sums:
         return jax.lax.psum(function(*shares), BATCH_AXIS)
 
-    return _on_each_device(of_share, in_specs=_SPLIT, out_specs=_WHOLE)(*arrays)
+    summed: Sums = _on_each_device(of_share, in_specs=_SPLIT, out_specs=_WHOLE)(*arrays)
+    return summed
 
 
 def map_over_devices(function: Callable[..., jax.Array], array: jax.Array, *parameters: jax.Array) -> jax.Array:
