@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from peer import Table, machine
@@ -55,11 +54,7 @@ def compile_step(name: str, devices: Devices, examples: int, **changes: Any) -> 
     optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 100))
     trainer, state = Trainer.create(config, create_model(name, num_classes=10, **small), dataset, optimizer, devices)
     state = trainer.place(state)
-    images = jax.ShapeDtypeStruct(split.images.shape, jnp.uint8, sharding=devices.split)
-    labels = jax.ShapeDtypeStruct(split.labels.shape, jnp.int32, sharding=devices.split)
-    step = jax.jit(trainer.train_step, donate_argnames="state", out_shardings=trainer.shardings_of(state))
-    with devices.entered():
-        compiled = step.lower(state, images, labels).compile()
+    compiled = trainer.lower_step(state, 32).compile()
     return compiled, sum(leaf.nbytes for leaf in jax.tree.leaves(state.params))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from zoo.data.dataset import ArraySplit, Source
@@ -81,13 +80,7 @@ class StreamFeed:
 
     def __init__(self, trainer: Trainer, source: Source, state: TrainState, *, image_size: int, workers: int) -> None:
         config, self._devices = trainer.config, trainer.devices
-        images = jax.ShapeDtypeStruct(
-            (config.batch_size, image_size, image_size, 3), jnp.uint8, sharding=self._devices.split
-        )
-        labels = jax.ShapeDtypeStruct((config.batch_size,), jnp.int32, sharding=self._devices.split)
-        train_step = jax.jit(trainer.train_step, donate_argnames="state", out_shardings=trainer.shardings_of(state))
-        with self._devices.entered():
-            self._train_step = train_step.lower(state, images, labels).compile()
+        self._train_step = trainer.lower_step(state, image_size).compile()
         self._batches = stream(
             source,
             batch_size=config.batch_size,

@@ -187,6 +187,15 @@ class Trainer:
         loss, gradients = jax.tree.map(lambda total: total / parts, sums)
         return gradients, loss, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]), batch_stats
 
+    def lower_step(self, state: TrainState, image_size: int) -> jax.stages.Lowered:
+        """`train_step` for the devices, on a batch of images of so many pixels a side; it takes over its state."""
+        batch_size, split = self.config.batch_size, self.devices.split
+        images = jax.ShapeDtypeStruct((batch_size, image_size, image_size, 3), jnp.uint8, sharding=split)
+        labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32, sharding=split)
+        step = jax.jit(self.train_step, donate_argnames="state", out_shardings=self.shardings_of(state))
+        with self.devices.entered():
+            return step.lower(state, images, labels)
+
     def predict(self, state: TrainState, images: jax.Array) -> jax.Array:
         """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
         model = nnx.merge(self.eval_graph, state.evaluated[0], self.random_state, state.evaluated[1])
