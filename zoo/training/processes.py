@@ -25,7 +25,7 @@ _LONGEST_MESSAGE = 1000  # bytes that a process can tell the others of what is w
 
 
 class ProcessesError(Exception):
-    """The processes of a run cannot begin together, do not fit together, or have lost one of them."""
+    """The processes of a run cannot begin together, do not fit together, or one has failed; all of them know."""
 
 
 class ProcessLostError(Exception):
