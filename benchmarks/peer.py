@@ -38,6 +38,10 @@ class Torch:
     def build(self, name: str, kind: str, **what: Any) -> None:
         self._ask({"build": name, "kind": kind, **what})
 
+    def cost(self, net: str, size: int) -> dict[str, int]:
+        """The `parameters` of a net, and its `macs` for one image of so many pixels a side."""
+        return self._ask({"cost": net, "size": size})
+
     def time(self, name: str, **how: Any) -> float:
         """Seconds of one call."""
         return float(self._ask({"time": name, **how})["seconds"])

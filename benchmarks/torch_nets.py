@@ -1,6 +1,9 @@
-"""The benchmarked nets in PyTorch, in their 32×32 form, layer by layer as in `zoo.models`."""
+"""The benchmarked nets in PyTorch, layer by layer as in `zoo.models`: in their 32×32 form, some in ImageNet's too."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -49,15 +52,18 @@ class Shuffle(nn.Module):
         return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
 
 
-def classifier(layers: list[nn.Module], channels: int) -> nn.Sequential:
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+def classifier(layers: list[nn.Module], channels: int, dropout: float = 0.0) -> nn.Sequential:
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *([nn.Dropout(dropout)] if dropout else [])]
+    return nn.Sequential(*layers, *head, nn.Linear(channels, 10))
 
 
-def mobilenet_v2() -> nn.Module:
-    layers: list[nn.Module] = [unit(3, 32, 3, act=nn.ReLU6)]
+def mobilenet_v2(*, small_images: bool = True) -> nn.Module:
+    early_stride = 1 if small_images else 2
+    layers: list[nn.Module] = [unit(3, 32, 3, early_stride, act=nn.ReLU6)]
     channels = 32
     for ratio, outputs, blocks, first_stride in (
-        (1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)
+        (1, 16, 1, 1), (6, 24, 2, early_stride), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (6, 320, 1, 1),
     ):  # fmt: skip
         for number in range(blocks):
             stride, hidden = first_stride if number == 0 else 1, channels * ratio
@@ -69,7 +75,7 @@ def mobilenet_v2() -> nn.Module:
             is_residual = stride == 1 and channels == outputs
             layers.append(Sum(branch, nn.Identity(), nn.Identity()) if is_residual else branch)
             channels = outputs
-    return classifier([*layers, unit(channels, 1280, act=nn.ReLU6), nn.Dropout(0.2)], 1280)
+    return classifier([*layers, unit(channels, 1280, act=nn.ReLU6)], 1280, dropout=0.2)
 
 
 def shufflenet_v2() -> nn.Module:
@@ -121,9 +127,93 @@ def dilated_resnet() -> nn.Module:
     return classifier(layers, channels)
 
 
-NETS = {
-    "mobilenet_v2": mobilenet_v2,
-    "shufflenet_v2_x1_0": shufflenet_v2,
-    "resnext29_2x64d": resnext29,
-    "dilated_resnet": dilated_resnet,
+def resnet18(*, small_images: bool = True) -> nn.Module:
+    layers: list[nn.Module] = [unit(3, 64, 3)] if small_images else [unit(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)]
+    channels = 64
+    for number in range(4):
+        outputs = 64 * 2**number
+        for block in range(2):
+            stride = 2 if number and block == 0 else 1
+            branch = [unit(channels, outputs, 3, stride), unit(outputs, outputs, 3, act=None)]
+            layers.append(residual(branch, channels, outputs, stride))
+            channels = outputs
+    return classifier(layers, channels)
+
+
+def separable(inputs: int, outputs: int, act: type[nn.Module] | None = nn.ReLU) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, 1, 1, 1, inputs, bias=False), unit(inputs, outputs, act=act))
+
+
+def xception() -> nn.Module:
+    layers: list[nn.Module] = [unit(3, 32, 3), unit(32, 64, 3)]
+    channels = 64
+    for widths, stride in (
+        ((128, 128), 1), ((256, 256), 2), ((728, 728), 2), *[((728, 728, 728), 1)] * 8, ((728, 1024), 2)
+    ):  # fmt: skip
+        # The stem's activation serves the first block too. In place, the activation would change the shortcut's input.
+        branch: list[nn.Module] = [] if channels == 64 else [nn.ReLU()]
+        inputs, outputs = channels, widths[-1]
+        for number, width in enumerate(widths, start=1):
+            branch.append(separable(channels, width, nn.ReLU if number < len(widths) else None))
+            channels = width
+        branch += [nn.MaxPool2d(3, stride, 1)] if stride > 1 else []
+        is_identity = stride == 1 and inputs == outputs
+        shortcut = nn.Identity() if is_identity else unit(inputs, outputs, 1, stride, act=None)
+        layers.append(Sum(nn.Sequential(*branch), shortcut, nn.Identity()))
+    return classifier([*layers, separable(1024, 1536), separable(1536, 2048)], 2048, dropout=0.5)
+
+
+def dilatednet() -> nn.Module:
+    """With batch norm and the basic context module, as in its 32×32 form."""
+    layers: list[nn.Module] = [unit(3, 64, 3)]
+    channels = 64
+    for outputs, convs, pools, dilation in (
+        (64, 1, False, 1), (128, 2, True, 1), (256, 3, True, 1), (512, 3, True, 1), (512, 3, False, 2)
+    ):  # fmt: skip
+        layers += [nn.MaxPool2d(2)] if pools else []
+        for _ in range(convs):
+            layers.append(unit(channels, outputs, 3, dilation=dilation))
+            channels = outputs
+    layers += [unit(512, 512, 3, dilation=2), nn.Dropout(0.5), unit(512, 512), nn.Dropout(0.5), nn.Conv2d(512, 10, 1)]
+    for dilation in (1, 1, 2, 4, 8, 16, 1):
+        layers += [nn.Conv2d(10, 10, 3, 1, dilation, dilation), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Conv2d(10, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def mobilenet_v4_conv_small() -> nn.Module:
+    layers: list[nn.Module] = [unit(3, 32, 3), unit(32, 32, 3), unit(32, 32), unit(32, 96, 3, 2), unit(96, 64)]
+    channels = 64
+    for start, middle, hidden, outputs, stride in (
+        (5, 5, 192, 96, 2), *[(None, 3, 192, 96, 1)] * 4, (3, None, 384, 96, 1),
+        (3, 3, 576, 128, 2), (5, 5, 512, 128, 1), (None, 5, 512, 128, 1), (None, 5, 384, 128, 1),
+        *[(None, 3, 512, 128, 1)] * 2,
+    ):  # fmt: skip
+        branch = nn.Sequential(
+            *([unit(channels, channels, start, groups=channels, act=None)] if start else []),
+            unit(channels, hidden),
+            *([unit(hidden, hidden, middle, stride, groups=hidden)] if middle else []),
+            unit(hidden, outputs, act=None),
+        )
+        is_residual = stride == 1 and channels == outputs
+        layers.append(Sum(branch, nn.Identity(), nn.Identity()) if is_residual else branch)
+        channels = outputs
+    pooled = [nn.AdaptiveAvgPool2d(1), unit(960, 1280), nn.Flatten(), nn.Dropout(0.3), nn.Linear(1280, 10)]
+    return nn.Sequential(*layers, unit(128, 960), *pooled)
+
+
+NETS: dict[int, dict[str, Callable[[], nn.Module]]] = {  # by the pixels a side of their images
+    32: {
+        "mobilenet_v2": mobilenet_v2,
+        "mobilenet_v4_conv_small": mobilenet_v4_conv_small,
+        "shufflenet_v2_x1_0": shufflenet_v2,
+        "xception": xception,
+        "resnet18": resnet18,
+        "resnext29_2x64d": resnext29,
+        "dilated_resnet": dilated_resnet,
+        "dilatednet": dilatednet,
+    },
+    224: {
+        "mobilenet_v2": partial(mobilenet_v2, small_images=False),
+        "resnet18": partial(resnet18, small_images=False),
+    },
 }

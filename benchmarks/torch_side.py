@@ -1,7 +1,8 @@
 """PyTorch's half of the benchmarks: a process that builds what it is told to and times it when asked.
 
 Runs in any environment with torch, needs nothing of this project, and speaks JSON, one object a line:
-`{"build": name, "kind": kind, ...}` answers `{"built": name}`, `{"time": name}` answers `{"seconds": ...}`.
+`{"build": name, "kind": kind, ...}` answers `{"built": name}`, `{"time": name}` answers `{"seconds": ...}`, and
+`{"cost": net, "size": size}` answers `{"parameters": ..., "macs": ...}`.
 `benchmarks/peer.py` is the other end.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torch_nets import NETS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -54,12 +56,20 @@ def convolution(
     return gradient
 
 
-def training(net: str, batch: int, dtype: str, compiled: bool) -> Callable[[], Any]:
+def cost(net: str, size: int) -> dict[str, int]:
+    """Parameters of a net, and its multiply-accumulates for one image, those of convolutions and linear layers."""
+    model = NETS[size][net]().eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.randn(1, 3, size, size))
+    return {"parameters": sum(p.numel() for p in model.parameters()), "macs": counter.get_total_flops() // 2}
+
+
+def training(net: str, size: int, batch: int, dtype: str, compiled: bool) -> Callable[[], Any]:
     """Steps of SGD with Nesterov momentum on one batch of random images; called with the number of steps."""
-    model = NETS[net]().to(DEVICE, memory_format=torch.channels_last).train()
+    model = NETS[size][net]().to(DEVICE, memory_format=torch.channels_last).train()
     forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    images, labels = place(torch.randn(batch, 3, 32, 32), "float32"), torch.randint(0, 10, (batch,), device=DEVICE)
+    images, labels = place(torch.randn(batch, 3, size, size), "float32"), torch.randint(0, 10, (batch,), device=DEVICE)
 
     def steps(count: int = 1) -> None:
         for _ in range(count):
@@ -73,14 +83,15 @@ def training(net: str, batch: int, dtype: str, compiled: bool) -> Callable[[], A
     return steps
 
 
-def inference(net: str, batch: int, dtype: str) -> Callable[[], Any]:
-    model = NETS[net]().to(DEVICE, memory_format=torch.channels_last).eval()
-    images = place(torch.randn(batch, 3, 32, 32), "float32")
+def inference(net: str, size: int, batch: int, dtype: str, compiled: bool) -> Callable[[], Any]:
+    model = NETS[size][net]().to(DEVICE, memory_format=torch.channels_last).eval()
+    forward = torch.compile(model) if compiled else model
+    images = place(torch.randn(batch, 3, size, size), "float32")
 
     @torch.inference_mode()
     def predict() -> Any:
         with torch.autocast(DEVICE, torch.bfloat16, enabled=dtype == "bfloat16"):
-            return model(images)
+            return forward(images)
 
     return predict
 
@@ -101,6 +112,8 @@ def main() -> None:
             name, kind = request.pop("build"), request.pop("kind")
             thunks[name] = KINDS[kind](**request)
             answer: dict[str, Any] = {"built": name}
+        elif "cost" in request:
+            answer = cost(request["cost"], request["size"])
         else:
             thunk = thunks[request.pop("time")]
             started = time.perf_counter()
