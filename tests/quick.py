@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -28,6 +29,18 @@ def features_of(model: nnx.Module, images: jax.Array) -> dict[str, jax.Array]:
 def output_of(model: nnx.Module, x: jax.Array) -> jax.Array:
     """`model(x)`, as one program."""
     return _run(lambda model, x: model(x), model, x)
+
+
+def value_and_gradients(
+    convolution: Callable[..., jax.Array], options: dict[str, Any], x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, ...]:
+    """A convolution of NHWC activations, and both its gradients for a cotangent of no symmetry, as one program."""
+
+    def function(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        y, transpose = jax.vjp(partial(convolution, dimension_numbers=("NHWC", "HWIO", "NHWC"), **options), x, kernel)
+        return y, *transpose(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
+
+    return jax.jit(function, compiler_options=FASTEST_TO_COMPILE)(x, kernel)
 
 
 def _run(function: Callable[[Any, jax.Array], Any], model: nnx.Module, x: jax.Array) -> Any:

@@ -81,7 +81,8 @@ def test_explain_names_the_lowering_of_each_platform(name, kernel, groups):
         (struct(4, 16, 16, 32, dtype="bfloat16"), struct(3, 3, 32, 64, dtype="bfloat16"), {}, "dense"),
         (struct(4, 16, 16, 32), struct(3, 3, 32, 64), {"strides": (1, 2)}, "dense"),
         (struct(4, 16, 16, 32), struct(3, 5, 32, 64), {}, "dense"),
-        (struct(4, 16, 16, 64), struct(3, 3, 32, 64), {"groups": 2}, "grouped"),
+        (struct(4, 16, 16, 64), struct(3, 3, 32, 64), {"groups": 2}, "winograd"),
+        (struct(4, 16, 16, 32), struct(3, 3, 16, 64), {"groups": 2}, "grouped"),
         (struct(1, 640, 640, 64), struct(3, 3, 64, 64), {}, "dense"),  # an example's tiles alone take 472 MB
     ],
 )
@@ -165,8 +166,8 @@ def test_a_forced_lowering_computes_what_it_fits_and_its_gradients(forced, kerne
     assert text.count(f"forced={forced}") == 3  # both gradients, and the convolution itself
     (choice,) = choices
     fits = {"depthwise": groups == x.shape[-1], "grouped": groups > 1, "dense": groups == 1,
-            "pointwise": kernel.shape[:2] == (1, 1),
-            "winograd": groups == 1 and kernel.shape[:2] == (3, 3)}  # fmt: skip
+            "pointwise": kernel.shape[:2] == (1, 1), "im2col": groups == 1,
+            "winograd": kernel.shape[:2] == (3, 3)}  # fmt: skip
     if fits[forced]:
         assert choice == (forced, "forced")
     else:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from tests.quick import FASTEST_TO_COMPILE
+from tests.quick import FASTEST_TO_COMPILE, value_and_gradients
 from zoo import ops
 from zoo.ops.lowering import winograd
 
@@ -21,24 +21,18 @@ NHWC = ("NHWC", "HWIO", "NHWC")
 
 @st.composite
 def convolutions(draw):
-    """Shapes and options of dense 3×3 convolutions at stride 1, and in how many parts to compute them."""
+    """Shapes and options of 3×3 convolutions at stride 1, and in how many parts to compute them."""
     size, side, channels = st.integers(1, 13), st.integers(-1, 5), st.integers(1, 3)
     dilation = draw(st.tuples(*[st.integers(1, 4)] * 2))
     padding = draw(st.tuples(*[st.tuples(side, side)] * 2))
     # At least one output
     sizes = [max(draw(size), 1 + 2 * d - sum(pads)) for d, pads in zip(dilation, padding, strict=True)]
-    examples, in_channels, out_channels = draw(st.sampled_from([0, 1, 4, 6])), 2 * draw(channels), 2 * draw(channels)
-    options = {"window_strides": (1, 1), "padding": padding, "rhs_dilation": dilation, "dimension_numbers": NHWC}
+    examples, groups = draw(st.sampled_from([0, 1, 4, 6])), draw(channels)
+    inputs, outputs = 2 * draw(channels), 2 * draw(channels)
+    options = {"window_strides": (1, 1), "padding": padding, "rhs_dilation": dilation,
+               "feature_group_count": groups}  # fmt: skip
     parts = draw(st.sampled_from([1, 2])) if examples > 1 else 1, draw(st.sampled_from([1, 2]))
-    return (examples, *sizes, in_channels), (3, 3, in_channels, out_channels), options, parts
-
-
-def value_and_gradients(convolution, options, x, kernel):
-    def function(x, kernel):
-        y, transpose = jax.vjp(partial(convolution, **options), x, kernel)
-        return y, *transpose(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
-
-    return jax.jit(function, compiler_options=FASTEST_TO_COMPILE)(x, kernel)
+    return (examples, *sizes, groups * inputs), (3, 3, inputs, groups * outputs), options, parts
 
 
 @settings(max_examples=8)  # three programs each
@@ -65,7 +59,7 @@ def test_its_points_keep_it_exact_over_many_channels(side, tolerance, float64, m
     monkeypatch.setattr(winograd, "_MATRICES", {side: winograd._MATRICES[side]})
     random = np.random.default_rng(0)
     x, kernel = (random.standard_normal(shape).astype("float32") for shape in ((2, 8, 8, 128), (3, 3, 128, 128)))
-    options = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": NHWC}
+    options = {"window_strides": (1, 1), "padding": "SAME"}
     with ops.force_lowering("winograd"):
         ours = value_and_gradients(ops.conv_general_dilated, options, x, kernel)
     exact = value_and_gradients(lax.conv_general_dilated, options, x.astype("float64"), kernel.astype("float64"))

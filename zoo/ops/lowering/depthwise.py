@@ -5,9 +5,9 @@ channel vectors, which XLA fuses into one loop. Its gradients are of the same ki
 
 - input: for each of the s² phases (`zoo.ops.lowering.phases`) a shifted sum of dy with some of the taps.
 - kernel: `dw[t] = Σ_o x[o·s + t·d - p] · dy[o]`. XLA:CPU writes a product to memory before it sums it, but not in
-  a reduction of several operands at once: that is one loop over x and dy for all taps. It sums over space only, or
-  on small maps over rows only, so that channels stay the innermost, vectorised axis of a result that still has
-  examples to share out between threads; what is left to sum is small.
+  a reduction of several operands at once: that is one loop over x and dy for all taps. It sums over one spatial axis
+  only, so that channels stay the innermost, vectorised axis of a result that still has enough to share out between
+  threads; what is left to sum is small. Parts of the batch stay in the cache between padding and summing.
 
 A depth multiplier m > 1 repeats each input channel m times. Sums are in float32 at least.
 """
@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from zoo.ops.lowering.geometry import ConvGeometry
-from zoo.ops.lowering.phases import Tap, interleave, phase_taps
+from zoo.ops.lowering.phases import Tap, interleave, phase_taps, reach
+from zoo.ops.parts import number_of_parts, sum_over_parts
 
 _SMALL_MAP = 8  # pixels a side
 
@@ -43,8 +44,8 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Arra
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     rows, columns = geometry.phase_size
     vertical, horizontal = phase_taps(geometry, 0), phase_taps(geometry, 1)
-    top, bottom = _reach(vertical, rows, dy.shape[1])
-    left, right = _reach(horizontal, columns, dy.shape[2])
+    top, bottom = reach(vertical, rows, dy.shape[1])
+    left, right = reach(horizontal, columns, dy.shape[2])
     padded = _pad(_widen(dy), ((top, bottom), (left, right)))
     taps = _widen(kernel)[:, :, 0]
 
@@ -65,14 +66,18 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> 
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    # The barrier keeps the padding out of the loop, which would otherwise test for the border at every tap.
-    padded = lax.optimization_barrier(_pad(_repeat_channels(_widen(x), geometry), geometry.padding))
-    wide_dy = _widen(dy)
-    products = [_shifted(padded, i, j, geometry) * wide_dy for i, j in _tap_indices(geometry)]
-    axes = (1, 2) if min(dy.shape[1:3]) > _SMALL_MAP else (1,)
-    zero = jnp.zeros((), wide_dy.dtype)
-    partial_sums = lax.reduce(products, [zero] * len(products), _add_each, axes)
-    gradient = jnp.stack([partial.sum(range(partial.ndim - 1)) for partial in partial_sums])
+    axis = 2 if min(dy.shape[1:3]) > _SMALL_MAP else 1
+
+    def of_part(x: jax.Array, dy: jax.Array) -> jax.Array:
+        # The barrier keeps the padding out of the loop, which would otherwise test for the border at every tap.
+        padded = lax.optimization_barrier(_pad(_repeat_channels(_widen(x), geometry), geometry.padding))
+        wide_dy = _widen(dy)
+        products = [_shifted(padded, i, j, geometry) * wide_dy for i, j in _tap_indices(geometry)]
+        zero = jnp.zeros((), wide_dy.dtype)
+        partial_sums = lax.reduce(products, [zero] * len(products), _add_each, (axis,))
+        return jnp.stack([partial.sum(range(partial.ndim - 1)) for partial in partial_sums])
+
+    gradient = sum_over_parts(of_part, x, dy, parts=number_of_parts(x.shape[0]))
     return gradient.reshape(geometry.kernel_shape).astype(x.dtype)
 
 
@@ -105,9 +110,3 @@ def _shifted(padded: jax.Array, i: int, j: int, geometry: ConvGeometry) -> jax.A
     top, left = i * geometry.dilation[0], j * geometry.dilation[1]
     stop = (padded.shape[0], top + (rows - 1) * stride_h + 1, left + (columns - 1) * stride_w + 1, padded.shape[3])
     return lax.slice(padded, (0, top, left, 0), stop, (1, stride_h, stride_w, 1))
-
-
-def _reach(phases: list[list[Tap]], size: int, available: int) -> tuple[int, int]:
-    """How far the slices of all phases, of `size` pixels each, reach beyond the `available` ones on either side."""
-    offsets = [offset for taps in phases for _, offset in taps] or [0]
-    return max(0, -min(offsets)), max(0, max(offsets) + size - available)

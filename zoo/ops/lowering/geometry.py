@@ -44,6 +44,11 @@ class ConvGeometry:
         return self.kernel_shape[3]
 
     @property
+    def group_channels(self) -> tuple[int, int]:
+        """(inputs, outputs) of a group."""
+        return self.kernel_shape[2], self.out_channels // self.groups
+
+    @property
     def output_size(self) -> tuple[int, int]:
         height, width = (
             output_size(size, kernel, stride=stride, padding=padding, dilation=dilation)

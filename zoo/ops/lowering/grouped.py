@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from zoo.ops.lowering import dense, pointwise
-from zoo.ops.lowering.geometry import ConvGeometry
+from zoo.ops.lowering import dense, im2col, pointwise
+from zoo.ops.lowering.geometry import ConvGeometry, Direction
 
 _MOST_UNROLLED = 32  # super-groups, as many as ResNeXt 32x4d has; fewer at strides above 2
 
@@ -61,17 +61,17 @@ def diagonal_blocks(kernels: jax.Array, groups: int, packed: int) -> jax.Array:
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     supers = _SuperGroups(geometry)
-    return supers.join(supers.each(supers.lowering.forward, supers.split(x), supers.kernels(kernel)))
+    return supers.join(supers.each("forward", supers.split(x), supers.kernels(kernel)))
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
     supers = _SuperGroups(geometry)
-    return supers.join(supers.each(supers.lowering.input_gradient, supers.split(dy), supers.kernels(kernel)))
+    return supers.join(supers.each("input_gradient", supers.split(dy), supers.kernels(kernel)))
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
     supers = _SuperGroups(geometry)
-    gradients = supers.each(supers.lowering.kernel_gradient, supers.split(x), supers.split(dy))
+    gradients = supers.each("kernel_gradient", supers.split(x), supers.split(dy))
     return diagonal_blocks(jnp.stack(gradients), geometry.groups, supers.packed)
 
 
@@ -89,7 +89,6 @@ class _SuperGroups:
             kernel_shape=(*geometry.kernel_size, in_channels, out_channels),
             groups=1,
         )
-        self.lowering = pointwise if geometry.is_pointwise else dense
 
     def split(self, x: jax.Array) -> _Parts:
         """(N, H, W, C) as (N, H, W, C / count) for each super-group."""
@@ -100,8 +99,11 @@ class _SuperGroups:
     def kernels(self, kernel: jax.Array) -> jax.Array:
         return block_diagonal(kernel, self.groups, self.packed)
 
-    def each(self, function: Callable[..., jax.Array], first: _Parts, second: _Parts) -> _Parts:
-        """`function` of the two operands of every super-group."""
+    def each(self, direction: Direction, first: _Parts, second: _Parts) -> _Parts:
+        """What a direction computes of the two operands of every super-group."""
+        is_wide = im2col.pays(self.geometry, direction, jnp.result_type(first[0]))
+        lowering = pointwise if self.geometry.is_pointwise else im2col if is_wide else dense
+        function: Callable[..., jax.Array] = getattr(lowering, direction)
         if self.is_unrolled:
             return [function(*operands, self.geometry) for operands in zip(first, second, strict=True)]
         return lax.map(lambda operands: function(*operands, self.geometry), (first, second))

@@ -38,3 +38,9 @@ def interleave(phases: list[list[jax.Array]], size: tuple[int, int]) -> jax.Arra
     examples, rows, columns, channels = phases[0][0].shape
     whole = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)
     return whole.reshape(examples, rows * stride_h, columns * stride_w, channels)[:, : size[0], : size[1]]
+
+
+def reach(phases: list[list[Tap]], size: int, available: int) -> tuple[int, int]:
+    """How far the slices of all phases, of `size` pixels each, reach beyond the `available` ones on either side."""
+    offsets = [offset for taps in phases for _, offset in taps] or [0]
+    return max(0, -min(offsets)), max(0, max(offsets) + size - available)

@@ -28,7 +28,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Arra
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    dx = _per_pixel(dy, kernel[0, 0].T)
+    dx = _per_pixel(dy, lax.optimization_barrier(kernel[0, 0].T))  # transposed in memory: XLA's fast form of a product
     spread = [
         (0, size - 1 - (out - 1) * stride, stride - 1)
         for size, out, stride in zip(geometry.input_size, geometry.output_size, geometry.strides, strict=True)

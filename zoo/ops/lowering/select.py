@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 import jax
 
-from zoo.ops.lowering import dense, depthwise, grouped, native, pointwise, winograd
+from zoo.ops.lowering import dense, depthwise, grouped, im2col, native, pointwise, winograd
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 
-LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "winograd", "dense"]
+LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "winograd", "im2col", "dense"]
 
 
 class Lowering(Protocol):
@@ -32,6 +32,7 @@ LOWERINGS: dict[LoweringName, Lowering] = {
     "grouped": grouped,
     "pointwise": pointwise,
     "winograd": winograd,
+    "im2col": im2col,
     "dense": dense,
 }
 
@@ -62,7 +63,7 @@ ANY_DIRECTION: tuple[Direction, ...] = get_args(Direction)
 MOST_PHASES = 16
 MOST_TAPS = 121
 
-FEWEST_WINOGRAD_CHANNELS = 32  # on either side; 16 lose, and so do the 3 of a stem
+FEWEST_WINOGRAD_CHANNELS = 32  # of a group, on either side; 16 lose, and so do the 3 of a stem
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -85,6 +86,18 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("cpu",),
         ANY_DIRECTION,
+        # float32 only: other dtypes were not measured, and bfloat16 would be computed in float32.
+        lambda problem: (
+            problem.dtype == "float32"
+            and winograd.obstacle(problem.geometry) is None
+            and min(problem.geometry.group_channels) >= FEWEST_WINOGRAD_CHANNELS
+            and winograd.pays(problem.geometry, problem.batch, problem.dtype)
+        ),
+        Choice("winograd", "a quarter of the multiplications; see `winograd` in docs/performance.md"),
+    ),
+    Rule(
+        ("cpu",),
+        ANY_DIRECTION,
         lambda problem: problem.geometry.groups > 1,
         Choice("grouped", "XLA:CPU computes gradients group by group; see `grouped` in docs/performance.md"),
     ),
@@ -97,14 +110,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("cpu",),
         ANY_DIRECTION,
-        # float32 only: other dtypes were not measured, and bfloat16 would be computed in float32.
         lambda problem: (
-            problem.dtype == "float32"
-            and winograd.obstacle(problem.geometry) is None
-            and min(problem.geometry.in_channels, problem.geometry.out_channels) >= FEWEST_WINOGRAD_CHANNELS
-            and winograd.pays(problem.geometry, problem.batch, problem.dtype)
+            problem.geometry.taps <= MOST_TAPS and im2col.pays(problem.geometry, problem.direction, problem.dtype)
         ),
-        Choice("winograd", "a quarter of the multiplications; see `winograd` in docs/performance.md"),
+        Choice("im2col", "strides make XLA:CPU's own slow; see `im2col` in docs/performance.md"),
     ),
     Rule(
         ("cpu",),

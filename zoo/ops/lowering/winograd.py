@@ -1,4 +1,4 @@
-"""A dense 3×3 convolution at stride 1 by Winograd's minimal filtering, F(m×m, 3×3) with m = 4 or 2.
+"""A 3×3 convolution at stride 1, dense or of wide groups, by Winograd's minimal filtering, F(m×m, 3×3) with m = 4 or 2.
 
 m outputs of a filter w of three taps are `y = Aᵀ[(G w) ⊙ (Bᵀ x)]` of the m + 2 inputs x that they read: m + 2
 multiplications instead of 3m. In two dimensions, on a tile of m×m outputs and with sums over channels,
@@ -14,7 +14,8 @@ for 16 outputs instead of 144, or 16 for 4 instead of 36 (Winograd 1980; Lavin &
 
 A, G and B are of Toom and Cook: polynomials evaluated at m + 1 points and at infinity. At the points 0, ±1/√2 and ±√2
 F(4×4) is as exact as a direct convolution to within a factor of three; at 0, ±1 and ±2, as in the paper, it loses four
-times as much. A dilation d makes d² maps of every d-th pixel, each convolved without dilation.
+times as much. A dilation d makes d² maps of every d-th pixel, each convolved without dilation. Groups are side by side
+in the same products: the channels of each are brought together before its tiles are cut, and apart again at the end.
 
 All outputs of a tile are made of all its inputs, and what an output has nothing to do with cancels only up to rounding.
 So a NaN or an infinity, which does not cancel, spreads over its tile, beyond the 3×3 neighbourhood.
@@ -49,8 +50,6 @@ _PART_BYTES = 7e6  # of the tiles made at a time, read and written; they stay in
 
 def obstacle(geometry: ConvGeometry) -> str | None:
     """What keeps it from computing a convolution; None where it fits."""
-    if geometry.groups > 1:
-        return f"groups={geometry.groups} must be 1"
     if geometry.kernel_size != (3, 3) or geometry.strides != (1, 1):
         return f"kernel_size={geometry.kernel_size} and strides={geometry.strides} must be (3, 3) and (1, 1)"
     return None
@@ -67,29 +66,7 @@ def pays(geometry: ConvGeometry, examples: int, dtype: np.dtype) -> bool:
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    return map_over_devices(partial(_forward, geometry=geometry), x, kernel)
-
-
-def _forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    tiling = Tiling.of(geometry)
-    matrices = _MATRICES[tiling.side]
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    parts, channel_parts = _parts(x.shape[0], tiling, geometry, wide), _channel_parts(tiling, geometry, wide)
-    kernel = not_before(x, kernel.astype(wide))
-    if channel_parts == 1:
-        kernel = lax.optimization_barrier(_kernel_to_tiles(kernel, matrices.kernel))
-
-    def of_part(x: jax.Array) -> jax.Array:
-        tiles = _to_tiles(x.astype(wide), matrices.input, tiling, _before(geometry))
-
-        def of_channels(kernel: jax.Array) -> jax.Array:
-            kernel_tiles = kernel if channel_parts == 1 else _kernel_to_tiles(kernel, matrices.kernel)
-            products = lax.dot_general(tiles, kernel_tiles, (((3,), (2,)), ((0, 1), (0, 1))), precision=_PRECISION)
-            return _from_tiles(products, matrices.output, tiling, x.shape[0], geometry.output_size).astype(x.dtype)
-
-        return map_over_channels(of_channels, kernel, parts=channel_parts, ready=x)
-
-    return map_over_parts(of_part, x, parts=parts)
+    return map_over_devices(partial(_forward, geometry=geometry), x, _split_outputs(kernel, geometry.groups))
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
@@ -99,29 +76,57 @@ def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> 
         geometry,
         input_size=geometry.output_size,
         in_channels=geometry.out_channels,
-        kernel_shape=(3, 3, geometry.out_channels, geometry.in_channels),
+        kernel_shape=(3, 3, geometry.out_channels // geometry.groups, geometry.in_channels),
         padding=((vertical - top, vertical - bottom), (horizontal - left, horizontal - right)),
     )
-    return forward(dy, kernel[::-1, ::-1].swapaxes(2, 3), adjoint)
+    turned = _split_outputs(kernel, geometry.groups)[::-1].swapaxes(2, 3)
+    return map_over_devices(partial(_forward, geometry=adjoint), dy, turned)
 
 
 def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    tiling = Tiling.of(geometry)
+    tiling, groups = Tiling.of(geometry), geometry.groups
     matrices = _MATRICES[tiling.side]
     wide = jnp.promote_types(x.dtype, jnp.float32)
     parts, channel_parts = _parts(x.shape[0], tiling, geometry, wide), _channel_parts(tiling, geometry, wide)
 
     def of_part(x: jax.Array, dy: jax.Array) -> jax.Array:
-        x_tiles = _to_tiles(x.astype(wide), matrices.input, tiling, _before(geometry))
+        x_tiles = _to_tiles(_by_group(x.astype(wide), groups), matrices.input, tiling, _before(geometry), groups)
 
         def of_channels(dy: jax.Array) -> jax.Array:
-            dy_tiles = _to_tiles(dy.astype(wide), matrices.output, tiling, (0, 0))
+            dy_tiles = _to_tiles(dy.astype(wide), matrices.output, tiling, (0, 0), groups)
             products = lax.dot_general(x_tiles, dy_tiles, (((2,), (2,)), ((0, 1), (0, 1))), precision=_PRECISION)
-            return _kernel_from_tiles(products, matrices.kernel)
+            return _kernel_from_tiles(products, matrices.kernel, groups)
 
-        return map_over_channels(of_channels, dy, parts=channel_parts, ready=dy)
+        return map_over_channels(of_channels, _by_group(dy, groups), parts=channel_parts, ready=dy)
 
-    return sum_over_parts(of_part, x, dy, parts=parts).astype(x.dtype)
+    total = sum_over_parts(of_part, x, dy, parts=parts)
+    return total.swapaxes(1, 2).reshape(geometry.kernel_shape).astype(x.dtype)
+
+
+def _forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """The convolution with a kernel (9, groups, C / groups, O / groups)."""
+    tiling, groups = Tiling.of(geometry), geometry.groups
+    matrices = _MATRICES[tiling.side]
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    parts, channel_parts = _parts(x.shape[0], tiling, geometry, wide), _channel_parts(tiling, geometry, wide)
+    kernel = not_before(x, kernel.astype(wide))
+    if channel_parts == 1:
+        kernel = lax.optimization_barrier(_kernel_to_tiles(kernel, matrices.kernel))
+
+    def of_part(x: jax.Array) -> jax.Array:
+        tiles = _to_tiles(_by_group(x.astype(wide), groups), matrices.input, tiling, _before(geometry), groups)
+
+        def of_channels(kernel: jax.Array) -> jax.Array:
+            kernel_tiles = kernel if channel_parts == 1 else _kernel_to_tiles(kernel, matrices.kernel)
+            products = lax.dot_general(tiles, kernel_tiles, (((3,), (2,)), ((0, 1), (0, 1))), precision=_PRECISION)
+            maps = _from_tiles(products, matrices.output, tiling, groups * x.shape[0], geometry.output_size)
+            return maps.astype(x.dtype)
+
+        maps = map_over_channels(of_channels, kernel, parts=channel_parts, ready=x)
+        # Without the barrier every reader would compute the result anew.
+        return lax.optimization_barrier(_from_groups(maps, groups))
+
+    return map_over_parts(of_part, x, parts=parts)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ def _parts(examples: int, tiling: Tiling, geometry: ConvGeometry, dtype: np.dtyp
     if not isinstance(examples, int):
         return parts  # a symbolic number of examples is not known to be divisible
     size = examples * tiling.bytes_per_example(geometry, dtype)
-    fewest = max(geometry.in_channels, geometry.out_channels)
+    fewest = max(geometry.in_channels, geometry.out_channels) // geometry.groups
     for more in (n for n in range(2, examples + 1) if examples % n == 0):
         if size / parts <= _PART_BYTES or examples // more * tiling.per_example < fewest:
             break
@@ -181,8 +186,8 @@ def _parts(examples: int, tiling: Tiling, geometry: ConvGeometry, dtype: np.dtyp
 
 
 def _channel_parts(tiling: Tiling, geometry: ConvGeometry, dtype: np.dtype) -> int:
-    """Into how many equal parts to divide the output channels, so that the kernel's tiles are small enough, too."""
-    channels = geometry.out_channels
+    """Into how many equal parts to divide the outputs of a group, so that the kernel's tiles are small enough, too."""
+    channels = geometry.out_channels // geometry.groups
     size = tiling.places * geometry.in_channels * channels * dtype.itemsize
     fitting = [parts for parts in range(1, channels + 1) if channels % parts == 0 and size <= parts * _KERNEL_BYTES]
     return next((parts for parts in fitting if channels // parts >= _FEWEST_CHANNELS), 1)
@@ -221,8 +226,27 @@ def _before(geometry: ConvGeometry) -> tuple[int, int]:
     return top, left
 
 
-def _to_tiles(x: jax.Array, matrix: np.ndarray, tiling: Tiling, before: tuple[int, int]) -> jax.Array:
-    """(N, H, W, C) -> (p, p, T, C): tiles of k×k pixels, m apart, times a (p, k) matrix from both sides.
+def _by_group(x: jax.Array, groups: int) -> jax.Array:
+    """(N, H, W, C) -> (groups·N, H, W, C / groups)."""
+    examples, height, width, channels = x.shape
+    grouped = jnp.moveaxis(x.reshape(examples, height, width, groups, channels // groups), 3, 0)
+    return grouped.reshape(groups * examples, height, width, channels // groups)
+
+
+def _from_groups(x: jax.Array, groups: int) -> jax.Array:
+    """The inverse of `_by_group`."""
+    maps, height, width, channels = x.shape
+    together = jnp.moveaxis(x.reshape(groups, maps // groups, height, width, channels), 0, 3)
+    return together.reshape(maps // groups, height, width, groups * channels)
+
+
+def _split_outputs(kernel: jax.Array, groups: int) -> jax.Array:
+    """(3, 3, C / groups, O) -> (9, groups, C / groups, O / groups)."""
+    return kernel.reshape(9, kernel.shape[2], groups, -1).swapaxes(1, 2)
+
+
+def _to_tiles(x: jax.Array, matrix: np.ndarray, tiling: Tiling, before: tuple[int, int], groups: int) -> jax.Array:
+    """(groups·N, H, W, C) -> (p, p·groups, T, C): tiles of k×k pixels, m apart, times a (p, k) matrix from both sides.
 
     The first tile begins `before` pixels above and to the left of x; what lies outside of x is zero.
     """
@@ -238,13 +262,13 @@ def _to_tiles(x: jax.Array, matrix: np.ndarray, tiling: Tiling, before: tuple[in
         pixels = [lax.slice_in_dim(x, k, k + end, tiling.side, axis) for k in range(reach)]
         # One pass over memory for each axis: XLA would compute the first anew for every place of the second.
         x = lax.optimization_barrier(jnp.stack([_combine(row, pixels) for row in matrix]))
-    return x.reshape(places, places, -1, channels)
+    return x.reshape(places, places * groups, -1, channels)
 
 
 def _from_tiles(
     products: jax.Array, matrix: np.ndarray, tiling: Tiling, examples: int, size: tuple[int, int]
 ) -> jax.Array:
-    """(p, p, T, C) -> (N, H, W, C): each tile times a (p, m) matrix from both sides, and the tiles put together."""
+    """(p, p·groups, T, C) -> (groups·N, H, W, C): each tile times a (p, m) matrix from both sides, put together."""
     (places, side), (rows, columns), (down, across) = matrix.shape, tiling.counts, tiling.dilation
     channels = products.shape[-1]
     tiles = list(products.reshape(places, places, examples, rows, down, columns, across, channels))
@@ -252,7 +276,7 @@ def _from_tiles(
     half = lax.optimization_barrier(half.reshape(places, examples, rows, down, columns * side * across, channels))
     whole = jnp.stack([_combine(column, list(half)) for column in matrix.T], 2)
     whole = whole.reshape(examples, rows * side * down, columns * side * across, channels)
-    return lax.optimization_barrier(whole[:, : size[0], : size[1]])  # otherwise every reader would compute it anew
+    return whole[:, : size[0], : size[1]]
 
 
 def _combine(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
@@ -263,16 +287,16 @@ def _combine(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
 
 
 def _kernel_to_tiles(kernel: jax.Array, matrix: np.ndarray) -> jax.Array:
-    """(3, 3, C, O) -> (p, p, C, O): G w Gᵀ, columns first as `_to_tiles` has them."""
+    """(9, groups, C, O) -> (p, p·groups, C, O): G w Gᵀ, columns first as `_to_tiles` has them."""
     places = len(matrix)
     both = np.einsum("vj,ui->vuij", matrix, matrix).reshape(places**2, 9)
     tiles = jnp.matmul(jnp.asarray(both, kernel.dtype), kernel.reshape(9, -1), precision=_PRECISION)
-    return tiles.reshape(places, places, *kernel.shape[2:])
+    return tiles.reshape(places, -1, *kernel.shape[2:])
 
 
-def _kernel_from_tiles(tiles: jax.Array, matrix: np.ndarray) -> jax.Array:
-    """(p, p, C, O) -> (3, 3, C, O): the transpose of `_kernel_to_tiles`."""
+def _kernel_from_tiles(tiles: jax.Array, matrix: np.ndarray, groups: int) -> jax.Array:
+    """(p, p·groups, C, O) -> (9, groups, C, O): the transpose of `_kernel_to_tiles`."""
     places = len(matrix)
     both = np.einsum("vj,ui->ijvu", matrix, matrix).reshape(9, places**2)
     kernel = jnp.matmul(jnp.asarray(both, tiles.dtype), tiles.reshape(places**2, -1), precision=_PRECISION)
-    return kernel.reshape(3, 3, *tiles.shape[2:])
+    return kernel.reshape(9, groups, *tiles.shape[2:])

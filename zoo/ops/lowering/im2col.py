@@ -1,0 +1,104 @@
+"""A dense convolution as products of matrices: the pixels that each output reads, side by side in a row (im2col).
+
+With the columns `X` of shape (outputs, taps·C), `y = X w`, `dw = Xᵀ dy`, and `dx` is what `dy wᵀ` adds up to where
+columns overlap (col2im). Columns take as many times the memory of the input as there are taps (for each phase of the
+strides), so they are made for a part of the examples at a time.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from zoo.ops.lowering.geometry import ConvGeometry, Direction
+from zoo.ops.lowering.phases import Tap, interleave, phase_taps, reach
+from zoo.ops.parts import map_over_parts, number_of_parts, sum_over_parts
+
+_FEWEST_CHANNELS: dict[Direction, int] = {"forward": 128, "input_gradient": 128, "kernel_gradient": 32}
+
+
+def obstacle(geometry: ConvGeometry) -> str | None:
+    """What keeps it from computing a convolution; None where it fits."""
+    return f"groups={geometry.groups} must be 1" if geometry.groups > 1 else None
+
+
+def pays(geometry: ConvGeometry, direction: Direction, dtype: np.dtype) -> bool:
+    """Whether it was measured to be faster than XLA's convolution: with strides, and enough channels on both sides."""
+    return (
+        dtype == "float32"
+        and max(geometry.strides) > 1
+        and min(geometry.in_channels, geometry.out_channels) >= _FEWEST_CHANNELS[direction]
+    )
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    matrix = kernel.reshape(-1, geometry.out_channels)
+
+    def of_part(x: jax.Array) -> jax.Array:
+        return (_columns(x, geometry) @ matrix).reshape(x.shape[0], *geometry.output_size, geometry.out_channels)
+
+    return map_over_parts(of_part, x, parts=number_of_parts(x.shape[0]))
+
+
+def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    matrix = lax.optimization_barrier(kernel.reshape(-1, geometry.out_channels).T)  # for a product of the fast form
+
+    def of_part(dy: jax.Array) -> jax.Array:
+        return _sum_of_columns(dy.reshape(-1, geometry.out_channels) @ matrix, dy.shape[0], geometry)
+
+    return map_over_parts(of_part, dy, parts=number_of_parts(dy.shape[0]))
+
+
+def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def of_part(x: jax.Array, dy: jax.Array) -> jax.Array:
+        return _columns(x.astype(wide), geometry).T @ dy.astype(wide).reshape(-1, geometry.out_channels)
+
+    total = sum_over_parts(of_part, x, dy, parts=number_of_parts(x.shape[0]))
+    return total.reshape(geometry.kernel_shape).astype(x.dtype)
+
+
+def _columns(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    """(N, H, W, C) -> (N·H'·W', taps·C)."""
+    (height, width), (rows, columns) = geometry.kernel_size, geometry.output_size
+    edges = [(before, after, 0) for before, after in geometry.padding]
+    # The barriers keep one pass over memory from being made part of the next, once for every tap.
+    padded = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0))))
+
+    def pixels(i: int, j: int) -> jax.Array:
+        (top, left), (down, across) = (i * geometry.dilation[0], j * geometry.dilation[1]), geometry.strides
+        stop = (x.shape[0], top + (rows - 1) * down + 1, left + (columns - 1) * across + 1, x.shape[3])
+        return lax.slice(padded, (0, top, left, 0), stop, (1, down, across, 1))
+
+    side_by_side = jnp.concatenate([pixels(i, j) for i in range(height) for j in range(width)], axis=-1)
+    return lax.optimization_barrier(side_by_side).reshape(-1, height * width * x.shape[3])
+
+
+def _sum_of_columns(columns: jax.Array, examples: int, geometry: ConvGeometry) -> jax.Array:
+    """(N·H'·W', taps·C) -> (N, H, W, C): the transpose of `_columns`."""
+    vertical, horizontal = phase_taps(geometry, 0), phase_taps(geometry, 1)
+    rows, width = geometry.phase_size
+    (top, bottom), (left, right) = (
+        reach(phases, size, available)
+        for phases, size, available in zip(
+            (vertical, horizontal), geometry.phase_size, geometry.output_size, strict=True
+        )
+    )
+    maps = lax.optimization_barrier(columns.reshape(examples, *geometry.output_size, columns.shape[1]))
+    edges = ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0))
+    maps = lax.optimization_barrier(lax.pad(maps, jnp.zeros((), maps.dtype), edges))
+
+    def phase_sum(row_taps: list[Tap], column_taps: list[Tap]) -> jax.Array:
+        total = jnp.zeros((examples, rows, width, geometry.in_channels), maps.dtype)
+        for i, row in row_taps:
+            for j, column in column_taps:
+                first = (i * geometry.kernel_size[1] + j) * geometry.in_channels
+                start = (0, row + top, column + left, first)
+                stop = (examples, row + top + rows, column + left + width, first + geometry.in_channels)
+                total += lax.slice(maps, start, stop)
+        return total
+
+    return interleave([[phase_sum(v, h) for h in horizontal] for v in vertical], geometry.input_size)
