@@ -71,6 +71,7 @@ def exact(case):
         return all_directions(lax.conv_general_dilated, case)(*(x.astype("float64") for x in operands_of(*case)))
 
 
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_each_platform_has_a_program(lowering, dtype):
     case = CASES[lowering]
