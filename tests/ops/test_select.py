@@ -151,7 +151,7 @@ def test_a_rule_sees_dtype_and_batch(add_rule):
         assert is_convolution == (lowering == "native")
 
 
-@pytest.mark.parametrize("forced", [name for name in LOWERINGS if name != "native"])
+@pytest.mark.parametrize("forced", sorted(LOWERINGS.keys() - {"native", "grouped_32", "grouped_64"}))
 @pytest.mark.parametrize(("kernel", "groups"), [*KERNELS.values(), ((3, 3, 1, 4), 1)], ids=[*KERNELS, "one channel"])
 def test_a_forced_lowering_computes_what_it_fits_and_its_gradients(forced, kernel, groups, float64):
     random = np.random.default_rng(0)
@@ -165,7 +165,8 @@ def test_a_forced_lowering_computes_what_it_fits_and_its_gradients(forced, kerne
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-10), ours, theirs)
     assert text.count(f"forced={forced}") == 3  # both gradients, and the convolution itself
     (choice,) = choices
-    fits = {"depthwise": groups == x.shape[-1], "grouped": groups > 1, "dense": groups == 1,
+    fits = {"depthwise": groups == x.shape[-1], "depthwise_pallas": groups == x.shape[-1] == kernel.shape[-1],
+            "grouped": groups > 1, "grouped_128": groups > 1, "dense": groups == 1,
             "pointwise": kernel.shape[:2] == (1, 1), "im2col": groups == 1,
             "winograd": kernel.shape[:2] == (3, 3)}  # fmt: skip
     if fits[forced]:
@@ -210,7 +211,9 @@ def test_a_compiled_function_is_compiled_anew_within_the_block():
 
 def test_forcing_an_unknown_lowering_is_refused():
     with (
-        pytest.raises(ValueError, match="unknown lowering 'fft'; there are native, depthwise, grouped, pointwise"),
+        pytest.raises(
+            ValueError, match="unknown lowering 'fft'; there are native, depthwise, depthwise_pallas, grouped"
+        ),
         ops.force_lowering("fft"),
     ):
         pass

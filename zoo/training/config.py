@@ -210,7 +210,22 @@ class TrainConfig(_Section):
     """What the backward pass computes again to save memory: of blocks, all but the convolutions."""
     output: Path | None = None
     """Run directory; None for runs/<name>-<time>."""
-    lowering: Literal["native", "depthwise", "grouped", "pointwise", "winograd", "dense"] | None = None
+    lowering: (
+        Literal[
+            "native",
+            "depthwise",
+            "depthwise_pallas",
+            "grouped",
+            "grouped_32",
+            "grouped_64",
+            "grouped_128",
+            "pointwise",
+            "winograd",
+            "im2col",
+            "dense",
+        ]
+        | None
+    ) = None
     """Force one lowering on the convolutions that it fits, and XLA's own on the others (`native`: on all of them);
     None for the one measured to be fastest."""
     compilation_cache: bool = True

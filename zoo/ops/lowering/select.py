@@ -8,14 +8,27 @@ from typing import Literal, NamedTuple, Protocol, get_args
 
 import jax
 
-from zoo.ops.lowering import dense, depthwise, grouped, im2col, native, pointwise, winograd
+from zoo.ops.lowering import dense, depthwise, depthwise_pallas, grouped, im2col, native, pointwise, winograd
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
+from zoo.ops.lowering.super_groups import SuperGroups
 
-LoweringName = Literal["native", "depthwise", "grouped", "pointwise", "winograd", "im2col", "dense"]
+LoweringName = Literal[
+    "native",
+    "depthwise",
+    "depthwise_pallas",
+    "grouped",
+    "grouped_32",
+    "grouped_64",
+    "grouped_128",
+    "pointwise",
+    "winograd",
+    "im2col",
+    "dense",
+]
 
 
 class Lowering(Protocol):
-    """What a module must have to be a lowering: a function for each direction, and where they hold.
+    """What a module or an object must have to be a lowering: a function for each direction, and where they hold.
 
     Each direction is a function of its two operands (`zoo.ops.lowering.primitive.convolve`) and the geometry.
     """
@@ -29,7 +42,11 @@ class Lowering(Protocol):
 LOWERINGS: dict[LoweringName, Lowering] = {
     "native": native,
     "depthwise": depthwise,
+    "depthwise_pallas": depthwise_pallas,
     "grouped": grouped,
+    "grouped_32": SuperGroups(32),
+    "grouped_64": SuperGroups(64),
+    "grouped_128": SuperGroups(128),
     "pointwise": pointwise,
     "winograd": winograd,
     "im2col": im2col,
