@@ -79,7 +79,6 @@ def test_explain_names_the_lowering_of_each_platform(name, kernel, groups):
         (struct(4, 16, 16, 16), struct(3, 3, 16, 64), {}, "dense"),
         (struct(4, 16, 16, 32), struct(3, 3, 32, 16), {}, "dense"),
         (struct(4, 16, 16, 32, dtype="bfloat16"), struct(3, 3, 32, 64, dtype="bfloat16"), {}, "dense"),
-        (struct(4, 16, 16, 32), struct(3, 3, 32, 64), {"strides": (1, 2)}, "dense"),
         (struct(4, 16, 16, 32), struct(3, 5, 32, 64), {}, "dense"),
         (struct(4, 16, 16, 64), struct(3, 3, 32, 64), {"groups": 2}, "winograd"),
         (struct(4, 16, 16, 32), struct(3, 3, 16, 64), {"groups": 2}, "grouped"),
