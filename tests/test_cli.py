@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 import zoo
+from tests.e2e.tiny_train import Tiny
+from zoo import registry
 from zoo.blocks import BatchNorm
 from zoo.cli import main
 from zoo.weights.safetensors import read_tensors, save_weights
@@ -63,6 +65,8 @@ def test_summary_goes_as_deep_as_asked(capsys):
         (["summary", "mobilenetv2"], "unknown model 'mobilenetv2'; nearest: mobilenet_v2"),
         (["summary", "nin", "--input", "0"], "--input 0 must be at least 1"),
         (["summary", "nin", "--depth", "0"], "--depth 0 must be at least 1"),
+        (["tune", "mobilenetv2"], "unknown model 'mobilenetv2'; nearest: mobilenet_v2"),
+        (["tune", "nin", "--batch", "0"], "--batch 0 must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(argv, message, capsys):
@@ -70,6 +74,26 @@ def test_a_mistake_is_one_line_and_status_2(argv, message, capsys):
     written = capsys.readouterr().err
     assert written.startswith(f"zoo: error: {message}")
     assert written.count("\n") == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_tune_measures_once_and_then_shows_what_it_found(training, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(registry, "_models", registry._models.copy())
+    zoo.register("tiny", Tiny, zoo.ModelInfo("", 32, 0), num_classes=10)
+    argv = ["tune", "tiny", "--batch", "2", "--input", "16", *["--training"] * training]
+    first = lines_of(capsys, *argv)
+    (file,) = (tmp_path / "zoo" / "lowerings").iterdir()
+    what = "training step" if training else "prediction"
+    assert first[0].startswith(f"a {what} of tiny, 2 images of 16x16, float32, on ")
+    directions = {"forward", "kernel gradient"} if training else {"forward"}
+    rows = [line for line in first if line.startswith("3x3 3->16 s4 16px ")]
+    assert {row.removeprefix("3x3 3->16 s4 16px ").partition("  ")[0] for row in rows} == directions
+    assert first[-2].startswith(f"the whole {what}: ")
+    assert first[-1] == f"written to {file}"
+    written = file.read_bytes()
+    assert lines_of(capsys, *argv) == [*first[:-1], f"read from {file}; --again measures again"]
+    assert file.read_bytes() == written
 
 
 @pytest.fixture(scope="module")
