@@ -12,6 +12,10 @@ from tests.e2e.tiny_train import Tiny
 from zoo import registry
 from zoo.blocks import BatchNorm
 from zoo.cli import main
+from zoo.cli.tune import _print_convolutions
+from zoo.ops.lowering.geometry import ConvGeometry, Problem
+from zoo.ops.lowering.measured import Measurement, Measurements
+from zoo.tuning.step import Step
 from zoo.weights.safetensors import read_tensors, save_weights
 
 
@@ -94,6 +98,21 @@ def test_tune_measures_once_and_then_shows_what_it_found(training, capsys, monke
     written = file.read_bytes()
     assert lines_of(capsys, *argv) == [*first[:-1], f"read from {file}; --again measures again"]
     assert file.read_bytes() == written
+
+
+def test_tune_shows_what_a_step_saves(capsys):
+    geometries = [ConvGeometry((8, 8), 4, (k, k, 4, 4), (1, 1), ((0, 0), (0, 0)), (1, 1), 1) for k in (3, 1)]
+    problems = [Problem(geometry, "forward", 2, np.dtype("float32")) for geometry in geometries]
+    table = Measurements("", of={
+        problems[0]: Measurement({"dense": 0.004, "winograd": float("inf"), "native": 0.003}, None),
+        problems[1]: Measurement({"pointwise": 0.008, "dense": 0.006, "native": 0.5}, "dense"),
+    })  # fmt: skip
+    _print_convolutions(Step(True, {problems[0]: 9, problems[1]: 3}, lambda: lambda: 0.0), table, "cpu")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [
+        ["1x1", "4->4", "8px", "forward", "3", "500", "pointwise", "8", "dense", "6", "6"],
+        ["3x3", "4->4", "8px", "forward", "9", "3", "dense", "4", "native", "3"],
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ from zoo.ops.lowering.measured import (
     write_user_table,
 )
 from zoo.ops.lowering.select import LOWERINGS
+from zoo.training.devices import Devices
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 GEOMETRY = ConvGeometry((5, 5), 8, (1, 1, 8, 4), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
@@ -91,6 +92,24 @@ def test_programs_are_lowered_with_the_table_in_use():
     with use_measurements(table()):
         assert "stablehlo.convolution" in traced.lower().as_text()
     assert "stablehlo.convolution" not in traced.lower().as_text()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+def test_every_platform_can_have_a_table(platform, monkeypatch):
+    monkeypatch.setattr(measured, "device_of", {platform: "X9"}.get)
+    traced = jax.jit(convolve).trace(X, KERNEL)
+    with use_measurements(table("pointwise", "X9", pointwise=1.0, native=2.0)):
+        programs = {p: traced.lower(lowering_platforms=(p,)).as_text() for p in ("cuda", "rocm", "tpu")}
+    assert [p for p, text in programs.items() if "stablehlo.convolution" not in text] == [platform]
+
+
+def test_what_counts_is_a_devices_share_of_the_examples():
+    of_one = {POINTWISE._replace(batch=1): Measurement({"dense": 1.0, "native": 2.0}, "dense")}
+    traced = jax.jit(convolve).trace(X, KERNEL)
+    with use_measurements(Measurements(HERE, of=of_one)):
+        assert "stablehlo.convolution" not in traced.lower().as_text()
+        with jax.set_mesh(Devices.find(2).mesh):
+            assert "stablehlo.convolution" in jax.jit(convolve).lower(X, KERNEL).as_text()
 
 
 def test_a_compiled_function_is_compiled_anew_within_the_block():

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import jax
@@ -68,20 +68,14 @@ class DeviceStopwatch:
     def prepare(self, problem: Problem, lowering: LoweringName) -> Timer:
         if self._is_cpu and not self.in_loop:
             return self._prepare_single_calls(problem, lowering)
-        a, b = self._operands(problem)
+        a, b = _operands(problem, self.device)
         loop = self._compile(_in_a_loop(_function(problem, lowering)), np.int32(1), a, b)
         return _repeated(lambda turns: _seconds(lambda: loop(np.int32(turns), a, b)) / turns)
 
     def _prepare_single_calls(self, problem: Problem, lowering: LoweringName) -> Timer:
-        a, b = self._operands(problem)
+        a, b = _operands(problem, self.device)
         once = self._compile(_function(problem, lowering), a, b)
         return repeated_calls(lambda: once(a, b))
-
-    def _operands(self, problem: Problem) -> list[jax.Array]:
-        """Repeated random numbers: making many millions of them would take longer than what is timed."""
-        numbers = np.random.default_rng(0).standard_normal(10007)
-        shapes = operand_shapes(problem)
-        return [jax.device_put(np.resize(numbers.astype(problem.dtype), shape), self.device) for shape in shapes]
 
     def _compile(self, function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
         with jax.default_device(self.device):
@@ -105,6 +99,13 @@ def operand_shapes(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
     y = (problem.batch, *geometry.output_size, geometry.out_channels)
     kernel = geometry.kernel_shape
     return {"forward": (x, kernel), "input_gradient": (y, kernel), "kernel_gradient": (x, y)}[problem.direction]
+
+
+@lru_cache(maxsize=1)  # all candidates of a problem are compiled one after the other
+def _operands(problem: Problem, device: jax.Device) -> list[jax.Array]:
+    """Repeated random numbers: making many millions of them would take longer than what is timed."""
+    numbers = np.random.default_rng(0).standard_normal(10007).astype(problem.dtype)
+    return [jax.device_put(np.resize(numbers, shape), device) for shape in operand_shapes(problem)]
 
 
 def _function(problem: Problem, lowering: LoweringName) -> Callable[[jax.Array, jax.Array], jax.Array]:

@@ -21,7 +21,6 @@ _PAUSE = 0.01  # seconds between calls, until the threads of the one before have
 _HOPELESS = 3  # times as slow as the best so far at first sight: a candidate is not timed further
 _LEAST_GAIN = 0.05  # of its time, for a convolution to have another lowering than the rules give it
 
-
 Name = TypeVar("Name", bound=str)
 
 
@@ -95,10 +94,9 @@ def measure(problem: Problem, by_rules: LoweringName, stopwatch: Stopwatch) -> M
                 continue
             timer = stopwatch.prepare(problem, name)
             first = first_time(timer)
-        except RuntimeError as error:  # JAX's own are of this kind
+        except Exception as error:  # of any kind: nobody may have tried it on this device
             seconds[name] = math.inf
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            warnings.warn(f"{name} is left out for {describe(problem)}: {reason}", stacklevel=2)
+            warnings.warn(f"{name} is left out for {describe(problem)}: {_first_line(error)}", stacklevel=2)
             continue
         if first > _HOPELESS * best:
             seconds[name] = first
@@ -106,10 +104,16 @@ def measure(problem: Problem, by_rules: LoweringName, stopwatch: Stopwatch) -> M
         timers[name] = timer
         best = min(best, first)
     samples = time_in_turn(timers)
-    medians = {name: statistics.median(taken) for name, taken in samples.items()}
-    rounded = {name: float(f"{value:.4g}") for name, value in (seconds | medians).items()}
-    chosen = _winner(samples, by_rules)
-    return Measurement({name: rounded[name] for name in names}, chosen)
+    seconds |= {name: statistics.median(taken) for name, taken in samples.items()}
+    return Measurement({name: _rounded(seconds[name]) for name in names}, _winner(samples, by_rules))
+
+
+def _rounded(seconds: float) -> float:
+    return float(f"{seconds:.4g}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def time_in_turn(timers: Mapping[Name, Timer]) -> dict[Name, list[float]]:
@@ -141,8 +145,8 @@ def is_faster(a: Sequence[float], b: Sequence[float]) -> bool:
 
 def measure_step(step: Step, table: Measurements) -> StepTimes:
     """The whole step, by the rules and with the lowerings that won."""
-    timers: dict[str, Timer] = {}
     wins = any(found.chosen is not None for problem in step.convolutions if (found := table.find(problem)) is not None)
+    timers: dict[str, Timer] = {}
     for name, lowerings in {"by_rules": RULES_ALONE, "as_measured": table}.items():
         if name == "by_rules" or wins:
             with use_measurements(lowerings):
@@ -150,11 +154,11 @@ def measure_step(step: Step, table: Measurements) -> StepTimes:
     for timer in timers.values():
         timer()  # the first call is not counted
     samples = time_in_turn(timers)
-    by_rules, as_measured = samples["by_rules"], samples.get("as_measured")
+    medians = {name: _rounded(statistics.median(taken)) for name, taken in samples.items()}
     return StepTimes(
-        statistics.median(by_rules),
-        None if as_measured is None else statistics.median(as_measured),
-        as_measured is not None and is_faster(as_measured, by_rules),
+        medians["by_rules"],
+        medians.get("as_measured"),
+        wins and is_faster(samples["as_measured"], samples["by_rules"]),
     )
 
 

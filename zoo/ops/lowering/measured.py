@@ -231,7 +231,9 @@ def device_of(platform: str) -> str | None:
 def default_platform() -> str:
     """That of JAX's default backend, as `jax.export` names it."""
     backend = jax.default_backend()
-    return next(p for p in ("rocm", "cuda") if device_of(p) is not None) if backend == "gpu" else backend
+    if backend != "gpu":
+        return backend
+    return next((platform for platform in ("cuda", "rocm") if device_of(platform) is not None), backend)
 
 
 def _processor() -> str:
