@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from zoo import ops
-from zoo.ops.lowering import measured
+from zoo.ops.lowering import measured, select
 from zoo.ops.lowering.geometry import ConvGeometry, Problem
 from zoo.ops.lowering.measured import (
     Measurement,
@@ -97,6 +97,7 @@ def test_programs_are_lowered_with_the_table_in_use():
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 def test_every_platform_can_have_a_table(platform, monkeypatch):
     monkeypatch.setattr(measured, "device_of", {platform: "X9"}.get)
+    monkeypatch.setattr(select, "RULES", ())
     traced = jax.jit(convolve).trace(X, KERNEL)
     with use_measurements(table("pointwise", "X9", pointwise=1.0, native=2.0)):
         programs = {p: traced.lower(lowering_platforms=(p,)).as_text() for p in ("cuda", "rocm", "tpu")}

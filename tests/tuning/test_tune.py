@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,10 @@ POINTWISE = DENSE._replace(geometry=ConvGeometry((8, 8), 4, (1, 1, 4, 4), (1, 1)
 
 
 @pytest.fixture(autouse=True)
-def without_pauses(monkeypatch):
+def quick_and_of_few_lowerings(monkeypatch):
     monkeypatch.setattr(module, "_PAUSE", 0)
+    few = {name: LOWERINGS[name] for name in ("native", "pointwise", "winograd", "dense")}
+    monkeypatch.setattr(module, "LOWERINGS", few)
 
 
 @dataclass
@@ -135,6 +137,16 @@ def test_what_wins_one_by_one_is_not_kept_if_the_whole_step_is_not_faster(here):
                                            "noise, and the rules stay")  # fmt: skip
 
 
+def test_a_step_that_fails_with_what_wins_stays_with_the_rules(here):
+    def compile_step():
+        seconds = step(as_measured=0.0).compile()()
+        return lambda: seconds if seconds else jnp.ones(-1)
+
+    with pytest.warns(UserWarning, match="^the whole step fails with what wins one by one: "):
+        table = tune(replace(step(), compile=compile_step), here, "cpu", MadeClock(CLOCK))
+    assert [found.chosen for found in table.of.values()] == [None, None]
+
+
 def test_what_was_measured_is_not_measured_again_unless_it_is_asked_for(here):
     table = tune(step(), here, "cpu", MadeClock(CLOCK))
     assert tune(step(), table, "cpu", MadeClock({})) is table
@@ -145,7 +157,8 @@ def test_what_was_measured_is_not_measured_again_unless_it_is_asked_for(here):
 
 def test_a_new_lowering_is_measured(here, monkeypatch):
     table = tune(step(), here, "cpu", MadeClock(CLOCK))
-    monkeypatch.setitem(LOWERINGS, "fft", LOWERINGS["native"])
+    for lowerings in (LOWERINGS, module.LOWERINGS):
+        monkeypatch.setitem(lowerings, "fft", LOWERINGS["native"])
     table = tune(step(), table, "cpu", MadeClock(CLOCK | {"fft": 0.5}))
     assert [found.chosen for found in table.of.values()] == ["fft", "fft"]
 

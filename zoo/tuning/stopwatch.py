@@ -30,7 +30,7 @@ class Stopwatch(Protocol):
     """Where the seconds of a lowering come from."""
 
     def glance(self, problem: Problem, lowering: LoweringName) -> float | None:
-        """Seconds that it takes at least; None where that is not known before it is timed."""
+        """Seconds below which it need not be timed; None where only timing can tell."""
         ...
 
     def prepare(self, problem: Problem, lowering: LoweringName) -> Timer:
@@ -60,7 +60,7 @@ class DeviceStopwatch:
         return self.device.platform == "cpu"
 
     def glance(self, problem: Problem, lowering: LoweringName) -> float | None:
-        # In a loop XLA:CPU's own gradients can take ten seconds, and they are never faster there.
+        # XLA:CPU's own gradients can take ten seconds in a loop; a single call is hardly ever slower.
         if not (lowering == "native" and self.in_loop and self._is_cpu):
             return None
         return first_time(self._prepare_single_calls(problem, lowering))

@@ -88,9 +88,9 @@ def measure(problem: Problem, by_rules: LoweringName, stopwatch: Stopwatch) -> M
     best = math.inf
     for name in names:
         try:
-            at_least = stopwatch.glance(problem, name)
-            if at_least is not None and at_least > best:
-                seconds[name] = at_least
+            glance = stopwatch.glance(problem, name)
+            if glance is not None and glance > best:
+                seconds[name] = glance
                 continue
             timer = stopwatch.prepare(problem, name)
             first = first_time(timer)
@@ -146,19 +146,25 @@ def is_faster(a: Sequence[float], b: Sequence[float]) -> bool:
 def measure_step(step: Step, table: Measurements) -> StepTimes:
     """The whole step, by the rules and with the lowerings that won."""
     wins = any(found.chosen is not None for problem in step.convolutions if (found := table.find(problem)) is not None)
-    timers: dict[str, Timer] = {}
-    for name, lowerings in {"by_rules": RULES_ALONE, "as_measured": table}.items():
-        if name == "by_rules" or wins:
-            with use_measurements(lowerings):
-                timers[name] = step.compile()
-    for timer in timers.values():
+
+    def prepare(lowerings: Measurements) -> Timer:
+        with use_measurements(lowerings):
+            timer = step.compile()
         timer()  # the first call is not counted
+        return timer
+
+    timers = {"by_rules": prepare(RULES_ALONE)}
+    if wins:
+        try:
+            timers["as_measured"] = prepare(table)
+        except Exception as error:  # such as too little memory
+            warnings.warn(f"the whole step fails with what wins one by one: {_first_line(error)}", stacklevel=2)
     samples = time_in_turn(timers)
-    medians = {name: _rounded(statistics.median(taken)) for name, taken in samples.items()}
+    by_rules, as_measured = samples["by_rules"], samples.get("as_measured")
     return StepTimes(
-        medians["by_rules"],
-        medians.get("as_measured"),
-        wins and is_faster(samples["as_measured"], samples["by_rules"]),
+        _rounded(statistics.median(by_rules)),
+        None if as_measured is None else _rounded(statistics.median(as_measured)),
+        as_measured is not None and is_faster(as_measured, by_rules),
     )
 
 

@@ -40,7 +40,7 @@ class Measurement:
     """How long one computation takes with each of its lowerings.
 
     Attributes:
-        seconds: lowering -> seconds; a lower bound for one that was given up as slow, infinite for one that failed.
+        seconds: lowering -> seconds; those of a first look for one that was given up, infinite for one that failed.
         chosen: the lowering to take; None for that of the rules, because no other wins.
     """
 
