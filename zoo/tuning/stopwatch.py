@@ -17,7 +17,7 @@ from jax import lax
 from zoo.ops.lowering.geometry import Problem
 from zoo.ops.lowering.select import LOWERINGS, LoweringName
 
-_SECONDS_A_CALL = 0.02  # what is shorter is repeated: far above what a dispatch and the clock take
+_SECONDS_A_CALL = 0.01  # what is shorter is repeated: far above what a dispatch and the clock take
 _MOST_TURNS = 100
 _SHORT = 0.2  # seconds
 _LONGEST_PROGRAM = 2000  # lines; longer ones can take minutes to compile
