@@ -20,6 +20,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
+if "ZOO_TESTS_CACHE" not in os.environ:
+    # Lowerings that were measured for whoever runs the tests are not for the tests, nor for the programs they start.
+    os.environ["XDG_CACHE_HOME"] = os.environ["ZOO_TESTS_CACHE"] = tempfile.mkdtemp(prefix="zoo-tests-")
+    atexit.register(shutil.rmtree, os.environ["ZOO_TESTS_CACHE"], ignore_errors=True)
+
 jax.config.update("jax_enable_compilation_cache", False)  # The tests themselves compile hardly anything twice.
 jax.config.update("jax_num_cpu_devices", 8)  # for the tests of several devices
 jax.config.update("jax_traceback_in_locations_limit", 0)  # Nobody reads the programs, and lowering is faster without.

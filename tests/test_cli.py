@@ -8,8 +8,14 @@ import pytest
 from PIL import Image
 
 import zoo
+from tests.e2e.tiny_train import Tiny
+from zoo import registry
 from zoo.blocks import BatchNorm
 from zoo.cli import main
+from zoo.cli.tune import _print_convolutions
+from zoo.ops.lowering.geometry import ConvGeometry, Problem
+from zoo.ops.lowering.measured import Measurement, Measurements
+from zoo.tuning.step import Step
 from zoo.weights.safetensors import read_tensors, save_weights
 
 
@@ -63,6 +69,8 @@ def test_summary_goes_as_deep_as_asked(capsys):
         (["summary", "mobilenetv2"], "unknown model 'mobilenetv2'; nearest: mobilenet_v2"),
         (["summary", "nin", "--input", "0"], "--input 0 must be at least 1"),
         (["summary", "nin", "--depth", "0"], "--depth 0 must be at least 1"),
+        (["tune", "mobilenetv2"], "unknown model 'mobilenetv2'; nearest: mobilenet_v2"),
+        (["tune", "nin", "--batch", "0"], "--batch 0 must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(argv, message, capsys):
@@ -70,6 +78,41 @@ def test_a_mistake_is_one_line_and_status_2(argv, message, capsys):
     written = capsys.readouterr().err
     assert written.startswith(f"zoo: error: {message}")
     assert written.count("\n") == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_tune_measures_once_and_then_shows_what_it_found(training, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(registry, "_models", registry._models.copy())
+    zoo.register("tiny", Tiny, zoo.ModelInfo("", 32, 0), num_classes=10)
+    argv = ["tune", "tiny", "--batch", "2", "--input", "16", *["--training"] * training]
+    first = lines_of(capsys, *argv)
+    (file,) = (tmp_path / "zoo" / "lowerings").iterdir()
+    what = "training step" if training else "prediction"
+    assert first[0].startswith(f"a {what} of tiny, 2 images of 16x16, float32, on ")
+    directions = {"forward", "kernel gradient"} if training else {"forward"}
+    rows = [line for line in first if line.startswith("3x3 3->16 s4 16px ")]
+    assert {row.removeprefix("3x3 3->16 s4 16px ").partition("  ")[0] for row in rows} == directions
+    assert first[-2].startswith(f"the whole {what}: ")
+    assert first[-1] == f"written to {file}"
+    written = file.read_bytes()
+    assert lines_of(capsys, *argv) == [*first[:-1], f"read from {file}; --again measures again"]
+    assert file.read_bytes() == written
+
+
+def test_tune_shows_what_a_step_saves(capsys):
+    geometries = [ConvGeometry((8, 8), 4, (k, k, 4, 4), (1, 1), ((0, 0), (0, 0)), (1, 1), 1) for k in (3, 1)]
+    problems = [Problem(geometry, "forward", 2, np.dtype("float32")) for geometry in geometries]
+    table = Measurements("", of={
+        problems[0]: Measurement({"dense": 0.004, "winograd": float("inf"), "native": 0.003}, None),
+        problems[1]: Measurement({"pointwise": 0.008, "dense": 0.006, "native": 0.5}, "dense"),
+    })  # fmt: skip
+    _print_convolutions(Step(True, {problems[0]: 9, problems[1]: 3}, lambda: lambda: 0.0), table, "cpu")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [
+        ["1x1", "4->4", "8px", "forward", "3", "500", "pointwise", "8", "dense", "6", "6"],
+        ["3x3", "4->4", "8px", "forward", "9", "3", "dense", "4", "native", "3"],
+    ]
 
 
 @pytest.fixture(scope="module")

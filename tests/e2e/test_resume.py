@@ -8,9 +8,13 @@ import signal
 import tempfile
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training
+from zoo.ops.lowering.geometry import ConvGeometry, Problem
+from zoo.ops.lowering.measured import Measurement, Measurements, device_of
+from zoo.ops.lowering.select import LOWERINGS
 
 LAST_STEP = 36
 
@@ -71,6 +75,21 @@ def test_sigterm_saves_in_mid_epoch_and_says_how_to_go_on(uninterrupted, tmp_pat
     assert resume(run).returncode == 0
     assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
     assert figures(run) == figures(uninterrupted)
+
+
+def test_a_run_goes_on_with_the_lowerings_that_were_measured_for_it(uninterrupted, tmp_path):
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints" / "36")
+    stem = ConvGeometry((32, 32), 3, (3, 3, 3, 16), (4, 4), ((1, 1), (1, 1)), (1, 1), 1)
+    here, native = str(device_of("cpu")), Measurement({"native": 1.0, "dense": 2.0}, "native")
+    problem = Problem(stem, "kernel_gradient", 8, jnp.dtype("float32"))
+    (run / "lowerings.json").write_text(Measurements(here, of={problem: native}).to_json())
+    ended = resume(run)
+    assert ended.returncode == 0, ended.stderr
+    assert f"1 of 2 lowerings of a step come from measurements on {here}" in ended.stdout.splitlines()
+    assert Measurements.from_json((run / "lowerings.json").read_text(), LOWERINGS).of == {problem: native}
+    # Its kernel gradients have been added up in another order.
+    assert (run / "weights.safetensors").read_bytes() != (uninterrupted / "weights.safetensors").read_bytes()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):

@@ -109,11 +109,12 @@ def test_config_file_may_define_dataclasses(tmp_path):
     assert parse(["--config", str(path)]).config.seed == 2
 
 
-def test_resume_starts_from_the_config_of_the_run(run_directory):
+def test_resume_starts_from_the_config_of_the_run(run_directory, refuse):
     config = replace(TrainConfig(), epochs=30, data=DataConfig(directory=Path("d")))
     run = run_directory(json.dumps(to_dict(config)))
     assert parse(["--resume", run]) == Command(config, resume=Path(run))
     assert parse([f"--resume={run}", "--epochs", "40"]).config == replace(config, epochs=40)
+    assert refuse("--resume", run, "--tune").startswith("--tune is for the start of a run: a resumed one keeps")
 
 
 def test_help_lists_every_option_in_80_columns(capsys, monkeypatch):
@@ -126,7 +127,7 @@ def test_help_lists_every_option_in_80_columns(capsys, monkeypatch):
     assert max(map(len, captured.out.splitlines())) <= 80
     assert "{None}" not in captured.out
     words = captured.out.replace(",", " ").split()
-    for option in ["config", "resume", *flatten(TrainConfig())]:
+    for option in ["config", "resume", "tune", *flatten(TrainConfig())]:
         assert "--" + option.replace("_", "-") in words
     text = " ".join(captured.out.replace("│", " ").split())
     assert "Decay per step of a moving average of the weights, evaluated and saved instead of them" in text
@@ -172,6 +173,7 @@ def test_help_shows_the_defaults_of_the_config_file(capsys, config_file):
         ("--config elsewhere/nin_cifar10.py", "--config: there is no file elsewhere/nin_cifar10.py"),
         ("--resume nowhere", "--resume: there is no directory nowhere"),
         ("--config a.py --resume b", "--config and --resume exclude each other"),
+        ("--tune --lowering dense", "--tune measures which lowering to take, lowering='dense' forces one"),
     ],
 )
 def test_errors(refuse, argv, message):

@@ -168,7 +168,7 @@ def _products(jaxpr: Jaxpr, scope: int) -> Iterator[tuple[int, int, int]]:
             yield inner, _product_macs(equation), math.prod(_shape(equation.outvars[0]))
         else:
             repeats = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-            for jaxpr_inside in _inner_jaxprs(equation.params.values()):
+            for jaxpr_inside in inner_jaxprs(equation.params.values()):
                 for number, macs, activations in _products(jaxpr_inside, inner):
                     yield number, repeats * macs, repeats * activations
 
@@ -189,11 +189,12 @@ def _shape(variable: Any) -> tuple[int, ...]:
     return variable.aval.shape
 
 
-def _inner_jaxprs(values: Any) -> Iterator[Jaxpr]:
+def inner_jaxprs(values: Any) -> Iterator[Jaxpr]:
+    """The programs among the parameters of an equation, such as the body of a loop."""
     for value in values:
         if isinstance(value, ClosedJaxpr):
             yield value.jaxpr
         elif isinstance(value, Jaxpr):
             yield value
         elif isinstance(value, tuple | list):
-            yield from _inner_jaxprs(value)
+            yield from inner_jaxprs(value)

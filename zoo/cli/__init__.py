@@ -29,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if find_spec("tyro") is None:
         return fail("zoo", 'the commands need what comes with `pip install "conv-zoo[train]"`', 2)
-    if argv[:1] == ["train"]:
+    if argv[:1] in (["train"], ["tune"]) and is_this_process:
         from zoo.training.huge_pages import restart_with_huge_pages
+
+        restart_with_huge_pages()
+    if argv[:1] == ["train"]:
         from zoo.training.main import main as train
 
-        if is_this_process:
-            restart_with_huge_pages()
         return train(argv[1:], program="zoo train")
 
     import tyro
@@ -57,8 +58,16 @@ def _commands() -> dict[str, Callable[..., Any]]:
     from zoo.cli.list import list_models
     from zoo.cli.predict import predict
     from zoo.cli.summary import summary
+    from zoo.cli.tune import tune
 
-    return {"train": _train, "list": list_models, "summary": summary, "convert": convert, "predict": predict}
+    return {
+        "train": _train,
+        "tune": tune,
+        "list": list_models,
+        "summary": summary,
+        "convert": convert,
+        "predict": predict,
+    }
 
 
 def _train() -> None:

@@ -10,6 +10,7 @@ from jax import lax
 
 from zoo.ops.lowering import symbolic
 from zoo.ops.lowering.geometry import Direction, Problem
+from zoo.ops.lowering.measured import default_platform
 from zoo.ops.lowering.primitive import convolve
 from zoo.ops.lowering.recognise import SYMBOLIC, Recognised, recognise
 from zoo.ops.lowering.select import Choice, forced_lowering, select
@@ -111,8 +112,7 @@ def explain(
     if call.direction == "input_gradient":
         direction = _OF_TRANSPOSED[direction]
     x = jax.typeof(lhs)
-    backend = platform or jax.default_backend()
-    platform = "cuda" if backend == "gpu" else backend
+    platform = default_platform() if platform in (None, "gpu") else platform
     return select(Problem(call.geometry, direction, x.shape[0], x.dtype), platform, forced)
 
 

@@ -20,6 +20,12 @@ def is_placed_by_hand(array: jax.Array) -> bool:
     return any(kind != AxisType.Auto for kind in jax.typeof(array).sharding.mesh.axis_types)
 
 
+def examples_of_share(array: jax.Array) -> int:
+    """How many examples, along the first axis, each device has of an array: all of them where they are not split."""
+    examples: int = array.shape[0]
+    return examples // jax.sharding.get_abstract_mesh().shape[BATCH_AXIS] if _are_split(array) else examples
+
+
 def sum_over_devices(function: Callable[..., Sums], *arrays: jax.Array) -> Sums:
     """`function(*arrays)`, a sum over examples, by each device over its share of them, and then over the devices.
 

@@ -58,6 +58,8 @@ class Command:
     such as mobilenet_v2_cifar10."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN_DIR")] = None
     """Directory of an earlier run, to continue with its config from its last checkpoint."""
+    tune: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """First measure on this device which lowering is the fastest for each convolution of a step, as `zoo tune` does."""
     distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """This is one of several processes that train together, as SLURM, Open MPI or a Cloud TPU starts them."""
     cluster: Annotated[Cluster, tyro.conf.arg(name="distributed")] = Cluster()
@@ -82,6 +84,10 @@ def parse(argv: Sequence[str] | None = None, program: str = "train.py") -> Comma
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         command = _parse_options(argv, _starting_point(argv), program)
+        if command.tune and command.resume is not None:
+            raise ValueError("--tune is for the start of a run: a resumed one keeps the lowerings that it has")
+        if command.tune and command.config.lowering is not None:
+            raise ValueError(f"--tune measures which lowering to take, lowering={command.config.lowering!r} forces one")
         check_model_name(command.config.model.name)
     except ValueError as error:
         raise SystemExit(fail(program, " ".join(str(error).split()), 2)) from None
@@ -204,7 +210,8 @@ def _explain_unknown(argument: str, config: TrainConfig) -> str:
     if not argument.startswith("-"):
         return f"unexpected argument {argument!r}: values follow their option, on-off options (--x, --no-x) take none"
     option = argument.partition("=")[0]
-    known = ["--config", "--resume", "--distributed", *("--" + path.replace("_", "-") for path in flatten(config))]
+    fields = ("--" + path.replace("_", "-") for path in flatten(config))
+    known = ["--config", "--resume", "--tune", "--distributed", *fields]
     near = difflib.get_close_matches(option, known)
     return f"unknown option {option}; {'nearest: ' + ', '.join(near) if near else 'see --help'}"
 

@@ -13,6 +13,7 @@ from flax import nnx
 
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.load import load
+from zoo.ops.lowering.measured import RULES_ALONE, Measurements, default_platform, device_of
 from zoo.registry import create_model, model_options
 from zoo.training.config import ModelConfig, TrainConfig, flatten
 from zoo.training.devices import Devices
@@ -20,11 +21,12 @@ from zoo.training.feed import is_replicated
 from zoo.training.optimizer import make_optimizer, make_schedule
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
+from zoo.training.tuning import training_step
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
 
 _OPTIONS = ("num_classes", "width", "dropout", "drop_path", "small_images")  # of a config that are a model's
 _OF_A_HOST = ("data.directory", "data.workers", "compilation_cache")  # fields that may differ between processes
-_LARGEST_SMALL_IMAGE = 64  # pixels a side; above it a net takes its ImageNet form
+LARGEST_SMALL_IMAGE = 64  # pixels a side; above it a net takes its ImageNet form
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Experiment:
         total_steps: of the whole run.
         trainer: the functions that train and evaluate.
         state: to start from, in this process; `trainer.place` puts it on the devices.
+        lowerings: that were measured; where there is none for the device of the run, the rules decide.
     """
 
     config: TrainConfig
@@ -48,6 +51,7 @@ class Experiment:
     total_steps: int
     trainer: Trainer
     state: TrainState
+    lowerings: Measurements = RULES_ALONE
 
     @property
     def parameters(self) -> int:
@@ -100,6 +104,7 @@ class Experiment:
         if model.num_classes != len(dataset.class_names):
             lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
         lines.append(self._describe_devices())
+        lines += self._describe_lowerings()
         if model.weights is not None:
             lines.append(f"starts from {model.weights}; pixels are normalised as {self.normalization}")
         return lines
@@ -123,6 +128,20 @@ class Experiment:
         if self._is_replicated:
             return f"{line}; the training images, {megabytes:,.0f} MB, are on every device"
         return f"{line}; the training images are split, {megabytes / devices.count:,.0f} MB on each device"
+
+    def _describe_lowerings(self) -> list[str]:
+        """Where measured lowerings come from, and how many; nothing if there are none."""
+        table, device = self.lowerings, device_of(default_platform())
+        if not table.choosing.of:
+            return []
+        if not table.is_for(device):
+            of_run, here = f"{table.device} with JAX {table.jax_version}", f"{device} with JAX {jax.__version__}"
+            return [f"the lowerings that were measured on {of_run} are not used on {here}"]
+        step = training_step(self.trainer, self.state, self.dataset.image_size)
+        measured = sum(problem in table.choosing.of for problem in step.convolutions)
+        if not measured:
+            return []
+        return [f"{measured} of {len(step.convolutions)} lowerings of a step come from measurements on {device}"]
 
 
 def build(config: TrainConfig) -> Experiment:
@@ -169,7 +188,7 @@ def _resolve(model: ModelConfig, dataset: Dataset, weights: Checkpoint | None) -
         raise ValueError(f"model.num_classes={model.num_classes} is less than the {classes} classes of {dataset.name}")
     usual = model_options(model.name)
     if "small_images" in usual:
-        usual["small_images"] = dataset.image_size <= _LARGEST_SMALL_IMAGE
+        usual["small_images"] = dataset.image_size <= LARGEST_SMALL_IMAGE
     if weights is not None and weights.model == model.name:
         usual |= weights.description.get("options", {})
     usual["num_classes"] = classes

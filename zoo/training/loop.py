@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
+from zoo.ops.lowering.measured import use_measurements
 from zoo.training import processes
 from zoo.training.checkpoint import Checkpoints
 from zoo.training.config import TrainConfig
@@ -72,7 +73,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
     if config.compilation_cache:
         jax.config.update("jax_compilation_cache_dir", str(user_cache_directory() / "xla"))
 
-    with Checkpoints(run.checkpoints) as checkpoints:
+    with use_measurements(experiment.lowerings), Checkpoints(run.checkpoints) as checkpoints:
         reached = checkpoints.latest_step()
         if reached is not None and reached > total_steps:
             raise RunDirectoryError(
@@ -80,7 +81,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
             )
         devices_before = run.devices_before() if saved is not None else None
         if processes.is_first():
-            run.describe(config, trainer.devices)
+            run.describe(config, trainer.devices, experiment.lowerings.choosing)
         state = trainer.place(experiment.state)
         if reached is not None:
             state = checkpoints.restore(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from zoo.messages import fail, warn_in_one_line
@@ -79,7 +79,8 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
     from zoo.training import processes
     from zoo.training.command_line import load_run_config
     from zoo.training.experiment import build
-    from zoo.training.run_directory import RunDirectoryError, check_resumable
+    from zoo.training.run_directory import RunDirectory, RunDirectoryError, check_resumable
+    from zoo.training.tuning import find_lowerings
     from zoo.weights.unavailable import WeightsUnavailableError
 
     def prepare() -> tuple[Experiment, TrainConfig | None]:
@@ -87,12 +88,17 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
         if command.resume is not None:
             saved = load_run_config(command.resume)
             check_resumable(command.resume, saved, command.config)
-        return build(command.config), saved
+        experiment = build(command.config)
+        if command.resume is not None:
+            experiment = replace(experiment, lowerings=RunDirectory(command.resume).lowerings_before())
+        return experiment, saved
 
     try:
         with processes.exchanging():
             experiment, saved = processes.together(prepare)
             processes.check_alike(experiment.identity)
+            if command.resume is None:
+                experiment = replace(experiment, lowerings=find_lowerings(experiment, tune=command.tune))
         return experiment, command.resume, saved
     except (
         DataUnavailableError, processes.ProcessesError, RunDirectoryError, WeightsUnavailableError, OSError, ValueError

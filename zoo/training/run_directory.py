@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from typing import Any
 import jax
 
 from zoo.atomic_file import replacing
+from zoo.ops.lowering.measured import RULES_ALONE, Measurements, UnusableTableError
+from zoo.ops.lowering.select import LOWERINGS
 from zoo.training import metrics, processes
 from zoo.training.config import CONFIG_FILE, TrainConfig, differences, to_dict
 from zoo.training.devices import Devices
@@ -62,6 +65,10 @@ class RunDirectory:
     @property
     def environment(self) -> Path:
         return self.root / "environment.json"
+
+    @property
+    def lowerings(self) -> Path:
+        return self.root / "lowerings.json"
 
     @property
     def metrics(self) -> Path:
@@ -157,8 +164,10 @@ class RunDirectory:
             return False
         return any(name.startswith("damaged") for name in names) or (epoch - 1) // checkpoint_every >= 2
 
-    def describe(self, config: TrainConfig, devices: Devices) -> None:
-        """Writes `config.json` and `environment.json`."""
+    def describe(self, config: TrainConfig, devices: Devices, lowerings: Measurements = RULES_ALONE) -> None:
+        """Writes `lowerings.json`, `config.json` and `environment.json`."""
+        with replacing(self.lowerings) as unfinished:  # before what makes the directory that of a run
+            unfinished.write_text(lowerings.to_json(), encoding="utf-8")
         _write_json(self.config, to_dict(config))
         _write_json(self.environment, {"devices": devices.describe(), **describe_environment()})
 
@@ -168,6 +177,23 @@ class RunDirectory:
             return str(json.loads(self.environment.read_text(encoding="utf-8"))["devices"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def lowerings_before(self) -> Measurements:
+        """The measured lowerings that the run has been computed with; those of the rules, with a warning, if not known.
+
+        Raises:
+            RunDirectoryError: if the file that says so is damaged.
+        """
+        try:
+            return Measurements.from_json(self.lowerings.read_text(encoding="utf-8"), LOWERINGS)
+        except FileNotFoundError:
+            warnings.warn(f"there is no {self.lowerings}: the rules choose the lowerings", stacklevel=2)
+            return RULES_ALONE
+        except (UnusableTableError, UnicodeDecodeError) as error:
+            raise RunDirectoryError(
+                f"{self.lowerings}, which says what the run has been computed with, is damaged: {error}; without it "
+                "the run goes on with the lowerings of the rules, and not to the same bits"
+            ) from error
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from jax.interpreters import ad, batching, mlir
 from zoo.ops.lowering import native, select
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 from zoo.ops.lowering.select import LOWERINGS, LoweringName
-from zoo.ops.placement import sum_over_devices
+from zoo.ops.placement import examples_of_share, sum_over_devices
 
 _convolution = Primitive("zoo_convolution")
 
@@ -98,9 +98,11 @@ def _compute(
     geometry: ConvGeometry,
     forced: LoweringName | None,
 ) -> jax.Array:
+    # A device's share of the examples is what it computes, whoever divides them.
+    choice = select.select(Problem(geometry, direction, examples_of_share(a), a.dtype), platform, forced)
+    function: Callable[..., jax.Array] = getattr(LOWERINGS[choice.lowering], direction)
+
     def compute(a: jax.Array, b: jax.Array) -> jax.Array:
-        choice = select.select(Problem(geometry, direction, a.shape[0], a.dtype), platform, forced)
-        function: Callable[..., jax.Array] = getattr(LOWERINGS[choice.lowering], direction)
         return function(a, b, geometry)
 
     # What is computed for each example XLA divides between devices by itself, but not a loop that sums over examples.
@@ -108,9 +110,8 @@ def _compute(
 
 
 def register_platforms() -> None:
-    """Gives each platform that a rule names a lowering of its own, and all others one between them."""
-    platforms = {platform for rule in select.RULES for platform in rule.platforms}
-    for platform in (None, *sorted(platforms)):
+    """Gives each platform that rules or measurements can be for a lowering of its own, and all others one."""
+    for platform in (None, "cpu", "cuda", "rocm", "tpu"):
         compute = partial(_compute, platform or "any other")
         mlir.register_lowering(_convolution, mlir.lower_fun(compute, multiple_results=False), platform=platform)
 

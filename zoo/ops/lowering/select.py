@@ -1,14 +1,24 @@
-"""Which lowering a convolution gets: one forced by name, or that of the first rule that applies."""
+"""Which lowering a convolution gets: one forced by name, one measured on the device, or that of the first rule."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, cast, get_args
 
 import jax
 
-from zoo.ops.lowering import dense, depthwise, depthwise_pallas, grouped, im2col, native, pointwise, winograd
+from zoo.ops.lowering import (
+    dense,
+    depthwise,
+    depthwise_pallas,
+    grouped,
+    im2col,
+    measured,
+    native,
+    pointwise,
+    winograd,
+)
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 from zoo.ops.lowering.super_groups import SuperGroups
 
@@ -151,13 +161,20 @@ def select(problem: Problem, platform: str, forced: LoweringName | None = None) 
     Args:
         problem: what is computed.
         platform: where.
-        forced: the lowering to take wherever it fits; None for that of the first rule that applies.
+        forced: the lowering to take wherever it fits; None for one that was measured to be the fastest, see
+            `zoo.ops.lowering.measured`, or else that of the first rule that applies.
     """
     if forced is not None:
         obstacle = LOWERINGS[forced].obstacle(problem.geometry)
         return (
             Choice(forced, "forced") if obstacle is None else Choice("native", f"{forced!r} is forced, but {obstacle}")
         )
+    table = measured.measurements_in_use(platform, LOWERINGS)
+    measurement = None if table is None else table.find(problem)
+    if measurement is not None and measurement.chosen is not None:
+        fastest = cast("LoweringName", measurement.chosen)
+        if LOWERINGS[fastest].obstacle(problem.geometry) is None:
+            return Choice(fastest, measurement.reason)
     for rule in RULES:
         if platform in rule.platforms and problem.direction in rule.directions and rule.applies(problem):
             return rule.choice
