@@ -80,13 +80,13 @@ def seconds(call: Callable[[], Any]) -> float:
 def medians(timers: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Median seconds of each timer, all taken in turn.
 
-    The first call of each is not counted, unless it took more than a second: then it is the only one.
+    The first call of each is not counted, unless it took more than five seconds: then it is the only one.
     """
     first = {name: timer() for name, timer in timers.items()}
-    measured: dict[str, list[float]] = {name: [taken] if taken > 1 else [] for name, taken in first.items()}
+    measured: dict[str, list[float]] = {name: [taken] if taken > 5 else [] for name, taken in first.items()}
     for _ in range(rounds):
         for name, timer in timers.items():
-            if first[name] <= 1:
+            if first[name] <= 5:
                 time.sleep(0.02)  # until the threads of the one before have stopped spinning
                 measured[name].append(timer())
     return {name: statistics.median(values) for name, values in measured.items()}

@@ -166,8 +166,8 @@ def test_a_forced_lowering_computes_what_it_fits_and_its_gradients(forced, kerne
     (choice,) = choices
     fits = {"depthwise": groups == x.shape[-1], "depthwise_pallas": groups == x.shape[-1] == kernel.shape[-1],
             "grouped": groups > 1, "grouped_128": groups > 1, "dense": groups == 1,
-            "pointwise": kernel.shape[:2] == (1, 1), "im2col": groups == 1,
-            "winograd": kernel.shape[:2] == (3, 3)}  # fmt: skip
+            "pointwise": kernel.shape[:2] == (1, 1), "im2col": groups == 1 and kernel.shape[:2] != (1, 1),
+            "winograd": groups == 1 and kernel.shape[:2] == (3, 3)}  # fmt: skip
     if fits[forced]:
         assert choice == (forced, "forced")
     else:

@@ -13,10 +13,10 @@ import pytest
 from zoo import ops
 from zoo.ops.lowering.geometry import ConvGeometry, Problem
 from zoo.ops.lowering.measured import Measurement, Measurements, StepTimes, device_of, use_measurements
-from zoo.ops.lowering.select import LOWERINGS
+from zoo.ops.lowering.select import FOR_ACCELERATORS, LOWERINGS
 from zoo.tuning import tune as module
 from zoo.tuning.step import Step, convolutions_of
-from zoo.tuning.tune import choice_of_rules, measure, tune
+from zoo.tuning.tune import candidates, choice_of_rules, measure, tune
 
 DENSE = Problem(
     ConvGeometry((8, 8), 4, (3, 3, 4, 4), (1, 1), ((1, 1), (1, 1)), (1, 1), 1), "forward", 2, jnp.dtype("float32")
@@ -63,7 +63,7 @@ class MadeClock:
 
 
 def test_the_lowering_that_beats_the_rules_is_chosen():
-    found = measure(DENSE, "dense", MadeClock({"dense": 2.0, "winograd": 1.0, "native": 3.0}))
+    found = measure(DENSE, "cpu", MadeClock({"dense": 2.0, "winograd": 1.0, "native": 3.0}))
     assert found.chosen == "winograd"
     assert found.seconds == pytest.approx({"dense": 2.0, "winograd": 1.0, "native": 3.0}, rel=0.01)
     assert found.reason == "measured on this device, 3.0 × native"
@@ -78,26 +78,34 @@ def test_the_lowering_that_beats_the_rules_is_chosen():
     ],
 )
 def test_the_rules_stay_where_nothing_wins_by_more_than_noise(seconds, noise):
-    assert measure(DENSE, "dense", MadeClock(seconds, noise)).chosen is None
+    assert measure(DENSE, "cpu", MadeClock(seconds, noise)).chosen is None
 
 
 def test_what_is_hopeless_is_not_timed_further():
     clock = MadeClock({"dense": 1.0, "winograd": 1.1, "native": 9.0})
-    assert measure(DENSE, "dense", clock).seconds["native"] == pytest.approx(9.0, rel=0.01)
+    assert measure(DENSE, "cpu", clock).seconds["native"] == pytest.approx(9.0, rel=0.01)
     assert clock.calls["native"] == 1 < clock.calls["winograd"]
 
 
 def test_what_a_glance_shows_to_be_slower_is_not_even_compiled():
     clock = MadeClock({"dense": 1.0, "winograd": 1.1, "native": AssertionError()}, glances={"native": 1.05})
-    assert measure(DENSE, "dense", clock).seconds["native"] == 1.05
+    assert measure(DENSE, "cpu", clock).seconds["native"] == 1.05
     clock = MadeClock({"dense": 1.0, "winograd": 1.1, "native": 0.8}, glances={"native": 0.7})
-    assert measure(DENSE, "dense", clock).chosen == "native"
+    assert measure(DENSE, "cpu", clock).chosen == "native"
+
+
+def test_what_is_for_accelerators_is_not_tried_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(module, "LOWERINGS", LOWERINGS)
+    depthwise = DENSE._replace(geometry=ConvGeometry((8, 8), 4, (3, 3, 1, 4), (1, 1), ((1, 1), (1, 1)), (1, 1), 4))
+    on_cpu, on_tpu = (set(candidates(depthwise, platform)) for platform in ("cpu", "tpu"))
+    assert on_cpu == {"native", "depthwise", "grouped"}
+    assert on_tpu - on_cpu == FOR_ACCELERATORS
 
 
 def test_a_lowering_that_fails_is_left_out_with_a_line():
     clock = MadeClock({"dense": RuntimeError("RESOURCE_EXHAUSTED: memory\nmore"), "winograd": 1.0, "native": 2.0})
     with pytest.warns(UserWarning, match="^dense is left out for 3x3 4->4 8px forward: RESOURCE_EXHAUSTED: memory$"):
-        found = measure(DENSE, "dense", clock)
+        found = measure(DENSE, "cpu", clock)
     assert (found.chosen, found.seconds["dense"]) == ("winograd", math.inf)
 
 

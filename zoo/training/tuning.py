@@ -48,7 +48,7 @@ def find_lowerings(experiment: Experiment, *, tune: bool) -> Measurements:
         return table
     trainer = experiment.trainer
     step = training_step(trainer, trainer.place(experiment.state), experiment.dataset.image_size)
-    problems, is_step_known = unmeasured(step, table), step.fingerprint in table.steps
+    problems, is_step_known = unmeasured(step, table, platform), step.fingerprint in table.steps
     if problems:
         say(f"measures the lowerings of {len(problems)} convolutions and gradients on {device}, which can take minutes")
     stopwatch = DeviceStopwatch(trainer.devices.mesh.local_devices[0], in_loop=True)

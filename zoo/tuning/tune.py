@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from zoo.ops.lowering.geometry import Problem
 from zoo.ops.lowering.measured import RULES_ALONE, Measurement, Measurements, StepTimes, use_measurements
-from zoo.ops.lowering.select import LOWERINGS, LoweringName, select
+from zoo.ops.lowering.select import FOR_ACCELERATORS, LOWERINGS, LoweringName, select
 from zoo.tuning.step import Step
 from zoo.tuning.stopwatch import Stopwatch, Timer, first_time
 
@@ -24,9 +24,11 @@ _LEAST_GAIN = 0.05  # of its time, for a convolution to have another lowering th
 Name = TypeVar("Name", bound=str)
 
 
-def candidates(problem: Problem) -> list[LoweringName]:
-    """The lowerings that fit."""
-    return [name for name, lowering in LOWERINGS.items() if lowering.obstacle(problem.geometry) is None]
+def candidates(problem: Problem, platform: str) -> list[LoweringName]:
+    """The lowerings that fit, without those that need not be tried on a CPU."""
+    skipped = FOR_ACCELERATORS if platform == "cpu" else ()
+    fitting = [name for name, lowering in LOWERINGS.items() if lowering.obstacle(problem.geometry) is None]
+    return [name for name in fitting if name not in skipped]
 
 
 def choice_of_rules(problem: Problem, platform: str) -> LoweringName:
@@ -53,19 +55,19 @@ def tune(
         again: measure everything, whatever the table has.
         track: gives the convolutions that it is given, and shows how far it is.
     """
-    problems = list(step.convolutions) if again else unmeasured(step, table)
+    problems = list(step.convolutions) if again else unmeasured(step, table, platform)
     if not problems and step.fingerprint in table.steps:
         return table
     table = measure_convolutions(track(problems), table, platform, stopwatch)
     return conclude(step, table, measure_step(step, table))
 
 
-def unmeasured(step: Step, table: Measurements) -> list[Problem]:
+def unmeasured(step: Step, table: Measurements, platform: str) -> list[Problem]:
     """What of a step was not measured with all the lowerings that fit."""
     return [
         problem
         for problem in step.convolutions
-        if (found := table.find(problem)) is None or not found.seconds.keys() >= set(candidates(problem))
+        if (found := table.find(problem)) is None or not found.seconds.keys() >= set(candidates(problem, platform))
     ]
 
 
@@ -73,16 +75,17 @@ def measure_convolutions(
     problems: Iterable[Problem], table: Measurements, platform: str, stopwatch: Stopwatch
 ) -> Measurements:
     """The table, with the measurements of these problems."""
-    found = {problem: measure(problem, choice_of_rules(problem, platform), stopwatch) for problem in problems}
+    found = {problem: measure(problem, platform, stopwatch) for problem in problems}
     changed = any(problem in table.of and table.of[problem].chosen != m.chosen for problem, m in found.items())
     # The time of a step was taken with choices that are no longer made.
     return replace(table, of={**table.of, **found}, steps={} if changed else table.steps)
 
 
-def measure(problem: Problem, by_rules: LoweringName, stopwatch: Stopwatch) -> Measurement:
-    """Times every lowering that fits a problem, in turn, and chooses one if it beats the rules' by more than noise."""
+def measure(problem: Problem, platform: str, stopwatch: Stopwatch) -> Measurement:
+    """Times the candidates for a problem, in turn, and chooses one if it beats the rules' by more than noise."""
+    by_rules = choice_of_rules(problem, platform)
     # The likely winner comes first, so that what is hopeless is known to be, and XLA's own last: it can take seconds.
-    names = sorted(candidates(problem), key=lambda name: (name != by_rules, name == "native"))
+    names = sorted(candidates(problem, platform), key=lambda name: (name != by_rules, name == "native"))
     timers: dict[LoweringName, Timer] = {}
     seconds: dict[LoweringName, float] = {}
     best = math.inf

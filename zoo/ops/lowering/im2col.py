@@ -21,7 +21,9 @@ _FEWEST_CHANNELS: dict[Direction, int] = {"forward": 128, "input_gradient": 128,
 
 def obstacle(geometry: ConvGeometry) -> str | None:
     """What keeps it from computing a convolution; None where it fits."""
-    return f"groups={geometry.groups} must be 1" if geometry.groups > 1 else None
+    if geometry.groups > 1:
+        return f"groups={geometry.groups} must be 1"
+    return "a 1x1 kernel needs no columns, see 'pointwise'" if geometry.is_pointwise else None
 
 
 def pays(geometry: ConvGeometry, direction: Direction, dtype: np.dtype) -> bool:

@@ -63,6 +63,9 @@ LOWERINGS: dict[LoweringName, Lowering] = {
     "dense": dense,
 }
 
+FOR_ACCELERATORS: frozenset[LoweringName] = frozenset({"depthwise_pallas", "grouped_32", "grouped_64", "grouped_128"})
+"""What is hopeless on a CPU: kernels that it interprets, and gradients that XLA:CPU computes group by group."""
+
 
 class Choice(NamedTuple):
     """A lowering, and the reason for it."""

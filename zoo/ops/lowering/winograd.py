@@ -41,6 +41,7 @@ from zoo.ops.lowering.geometry import ConvGeometry
 from zoo.ops.parts import map_over_channels, map_over_parts, not_before, sum_over_parts
 from zoo.ops.placement import map_over_devices
 
+_NARROWEST_GROUP = 16  # channels; products of fewer are hopeless
 _FEWEST_TILES = 64  # fewer than any batch that was measured has
 _FEWEST_CHANNELS = 64  # of the output in a part
 _KERNEL_BYTES = 1e7  # of a kernel's tiles made at a time
@@ -50,6 +51,9 @@ _PART_BYTES = 7e6  # of the tiles made at a time, read and written; they stay in
 
 def obstacle(geometry: ConvGeometry) -> str | None:
     """What keeps it from computing a convolution; None where it fits."""
+    if geometry.groups > 1 and min(geometry.group_channels) < _NARROWEST_GROUP:
+        inputs, outputs = geometry.group_channels
+        return f"groups of {inputs} to {outputs} channels must have {_NARROWEST_GROUP} on either side"
     if geometry.kernel_size != (3, 3) or geometry.strides != (1, 1):
         return f"kernel_size={geometry.kernel_size} and strides={geometry.strides} must be (3, 3) and (1, 1)"
     return None
