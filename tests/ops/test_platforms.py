@@ -28,6 +28,7 @@ CASES = {  # kernel and stride
     "grouped_128": GROUPED,
     "pointwise": ((1, 1, CHANNELS, 8), 2),
     "winograd": ((3, 3, CHANNELS, 8), 1),
+    "im2col": DENSE,
     "dense": DENSE,
 }
 KERNEL_CALLS = {"cuda": "__gpu$xla.gpu.triton", "tpu": "tpu_custom_call"}  # what Pallas makes

@@ -45,10 +45,12 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Arra
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
+    wide = jnp.promote_types(dy.dtype, jnp.float32)
     matrix = lax.optimization_barrier(kernel.reshape(-1, geometry.out_channels).T)  # for a product of the fast form
 
     def of_part(dy: jax.Array) -> jax.Array:
-        return _sum_of_columns(dy.reshape(-1, geometry.out_channels) @ matrix, dy.shape[0], geometry)
+        columns = jnp.matmul(dy.reshape(-1, geometry.out_channels), matrix, preferred_element_type=wide)
+        return _sum_of_columns(columns, dy.shape[0], geometry).astype(dy.dtype)
 
     return map_over_parts(of_part, dy, parts=number_of_parts(dy.shape[0]))
 
