@@ -48,19 +48,21 @@ def test_it_is_within_rounding_of_the_exact_convolution(case):
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype", "chosen"),
+    ("examples", "channels", "stride", "dtype", "chosen"),
     [
-        ((128, 128), "float32", ANY_DIRECTION),
-        ((64, 128), "float32", ("kernel_gradient",)),
-        ((16, 128), "float32", ()),
-        ((128, 128), "bfloat16", ()),
+        (8, (128, 128), 2, "float32", ANY_DIRECTION),
+        (8, (64, 128), 2, "float32", ("kernel_gradient",)),
+        (8, (16, 128), 2, "float32", ()),
+        (8, (128, 128), 2, "bfloat16", ()),
+        (1, (128, 128), 1, "float32", ("forward",)),  # 64 pixels, in 4 tiles
+        (1, (64, 128), 1, "float32", ()),
+        (8, (3, 32), 1, "float32", ("kernel_gradient",)),  # a stem
     ],
 )
-def test_the_rules_take_it_for_strides_and_many_channels(channels, dtype, chosen):
-    x = jax.ShapeDtypeStruct((8, 8, 8, channels[0]), dtype)
+def test_the_rules_take_it_where_one_product_is_faster(examples, channels, stride, dtype, chosen):
+    x = jax.ShapeDtypeStruct((examples, 8, 8, channels[0]), dtype)
     kernel = jax.ShapeDtypeStruct((3, 3, *channels), dtype)
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "platform": "cpu"}
     for direction in ANY_DIRECTION:
-        choice = ops.explain(
-            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), platform="cpu", direction=direction
-        )
+        choice = ops.explain(x, kernel, (stride,) * 2, "SAME", direction=direction, **options)
         assert choice.lowering == ("im2col" if direction in chosen else "dense")

@@ -101,7 +101,7 @@ class _SuperGroups:
 
     def each(self, direction: Direction, first: _Parts, second: _Parts) -> _Parts:
         """What a direction computes of the two operands of every super-group."""
-        is_wide = im2col.pays(self.geometry, direction, jnp.result_type(first[0]))
+        is_wide = im2col.pays(self.geometry, direction, first[0].shape[0], first[0].dtype)
         lowering = pointwise if self.geometry.is_pointwise else im2col if is_wide else dense
         function: Callable[..., jax.Array] = getattr(lowering, direction)
         if self.is_unrolled:

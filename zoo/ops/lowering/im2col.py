@@ -7,6 +7,8 @@ strides), so they are made for a part of the examples at a time.
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,8 @@ from zoo.ops.lowering.phases import Tap, interleave, phase_taps, reach
 from zoo.ops.parts import map_over_parts, number_of_parts, sum_over_parts
 
 _FEWEST_CHANNELS: dict[Direction, int] = {"forward": 128, "input_gradient": 128, "kernel_gradient": 32}
+_IMAGE_CHANNELS = 4  # at most, of the input of a stem
+_FEW_PIXELS = 64  # of all outputs together
 
 
 def obstacle(geometry: ConvGeometry) -> str | None:
@@ -26,13 +30,19 @@ def obstacle(geometry: ConvGeometry) -> str | None:
     return "a 1x1 kernel needs no columns, see 'pointwise'" if geometry.is_pointwise else None
 
 
-def pays(geometry: ConvGeometry, direction: Direction, dtype: np.dtype) -> bool:
-    """Whether it was measured to be faster than XLA's convolution: with strides, and enough channels on both sides."""
-    return (
-        dtype == "float32"
-        and max(geometry.strides) > 1
-        and min(geometry.in_channels, geometry.out_channels) >= _FEWEST_CHANNELS[direction]
-    )
+def pays(geometry: ConvGeometry, direction: Direction, examples: int, dtype: np.dtype) -> bool:
+    """Whether it was measured to be faster than XLA's convolution.
+
+    With enough channels on both sides it is where there are strides, or few pixels to compute, such as of one example;
+    and for the kernel gradient of a stem. A symbolic number of examples is taken for a large one.
+    """
+    if dtype != "float32":
+        return False
+    if direction == "kernel_gradient" and geometry.in_channels <= _IMAGE_CHANNELS:
+        return True
+    is_small = isinstance(examples, int) and examples * math.prod(geometry.output_size) <= _FEW_PIXELS
+    has_channels = min(geometry.in_channels, geometry.out_channels) >= _FEWEST_CHANNELS[direction]
+    return has_channels and (max(geometry.strides) > 1 or (is_small and direction == "forward"))
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:

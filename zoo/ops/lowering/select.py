@@ -141,9 +141,11 @@ RULES: tuple[Rule, ...] = (
         ("cpu",),
         ANY_DIRECTION,
         lambda problem: (
-            problem.geometry.taps <= MOST_TAPS and im2col.pays(problem.geometry, problem.direction, problem.dtype)
+            im2col.obstacle(problem.geometry) is None
+            and problem.geometry.taps <= MOST_TAPS
+            and im2col.pays(problem.geometry, problem.direction, problem.batch, problem.dtype)
         ),
-        Choice("im2col", "strides make XLA:CPU's own slow; see `im2col` in docs/performance.md"),
+        Choice("im2col", "one matrix product is faster than XLA:CPU's own; see `im2col` in docs/performance.md"),
     ),
     Rule(
         ("cpu",),

@@ -42,7 +42,7 @@ from zoo.ops.parts import map_over_channels, map_over_parts, not_before, sum_ove
 from zoo.ops.placement import map_over_devices
 
 _NARROWEST_GROUP = 16  # channels; products of fewer are hopeless
-_FEWEST_TILES = 64  # fewer than any batch that was measured has
+_FEWEST_TILES = 16  # of 128 channels; four of them lose
 _FEWEST_CHANNELS = 64  # of the output in a part
 _KERNEL_BYTES = 1e7  # of a kernel's tiles made at a time
 _MOST_BYTES = 1.6e7  # of an example's tiles, for which there is no smaller part
