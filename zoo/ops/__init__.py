@@ -1,12 +1,13 @@
 """Functions on arrays; the only place that knows how a convolution is computed."""
 
+from zoo.lowering_names import LoweringName
 from zoo.ops.acceleration import accelerate
 from zoo.ops.channel_affine import channel_affine, channel_sums
 from zoo.ops.channel_shuffle import channel_shuffle
 from zoo.ops.checkpoint_policy import convolutions_saveable
 from zoo.ops.convolution import conv_general_dilated, explain
 from zoo.ops.geometry import effective_kernel_size, output_size, symmetric_padding
-from zoo.ops.lowering.select import LoweringName, force_lowering
+from zoo.ops.lowering.select import force_lowering
 from zoo.ops.transposed_convolution import conv_transpose
 
 __all__ = [

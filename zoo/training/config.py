@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from zoo.lowering_names import LoweringName
 from zoo.suggestions import nearest
 
 CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
@@ -210,22 +211,7 @@ class TrainConfig(_Section):
     """What the backward pass computes again to save memory: of blocks, all but the convolutions."""
     output: Path | None = None
     """Run directory; None for runs/<name>-<time>."""
-    lowering: (
-        Literal[
-            "native",
-            "depthwise",
-            "depthwise_pallas",
-            "grouped",
-            "grouped_32",
-            "grouped_64",
-            "grouped_128",
-            "pointwise",
-            "winograd",
-            "im2col",
-            "dense",
-        ]
-        | None
-    ) = None
+    lowering: LoweringName | None = None
     """Force one lowering on the convolutions that it fits, and XLA's own on the others (`native`: on all of them);
     None for the one measured to be fastest."""
     compilation_cache: bool = True

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from zoo.lowering_names import LoweringName
 from zoo.ops.lowering.geometry import Problem
-from zoo.ops.lowering.select import LOWERINGS, LoweringName
+from zoo.ops.lowering.select import LOWERINGS
 
 _SECONDS_A_CALL = 0.01  # what is shorter is repeated: far above what a dispatch and the clock take
 _MOST_TURNS = 100

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from zoo.lowering_names import LoweringName
 from zoo.ops.lowering.geometry import Problem
 from zoo.ops.lowering.measured import RULES_ALONE, Measurement, Measurements, StepTimes, use_measurements
-from zoo.ops.lowering.select import FOR_ACCELERATORS, LOWERINGS, LoweringName, select
+from zoo.ops.lowering.select import FOR_ACCELERATORS, LOWERINGS, select
 from zoo.tuning.step import Step
 from zoo.tuning.stopwatch import Stopwatch, Timer, first_time
 

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from zoo.lowering_names import LoweringName
 from zoo.ops.lowering import native, select
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
-from zoo.ops.lowering.select import LOWERINGS, LoweringName
+from zoo.ops.lowering.select import LOWERINGS
 from zoo.ops.placement import examples_of_share, sum_over_devices
 
 _convolution = Primitive("zoo_convolution")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, Protocol, cast, get_args
+from typing import NamedTuple, Protocol, cast, get_args
 
 import jax
 
+from zoo.lowering_names import LoweringName
 from zoo.ops.lowering import (
     dense,
     depthwise,
@@ -21,20 +22,6 @@ from zoo.ops.lowering import (
 )
 from zoo.ops.lowering.geometry import ConvGeometry, Direction, Problem
 from zoo.ops.lowering.super_groups import SuperGroups
-
-LoweringName = Literal[
-    "native",
-    "depthwise",
-    "depthwise_pallas",
-    "grouped",
-    "grouped_32",
-    "grouped_64",
-    "grouped_128",
-    "pointwise",
-    "winograd",
-    "im2col",
-    "dense",
-]
 
 
 class Lowering(Protocol):
