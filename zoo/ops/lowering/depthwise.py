@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from zoo.ops.lowering.geometry import ConvGeometry
-from zoo.ops.lowering.phases import Tap, interleave, phase_taps, reach
+from zoo.ops.lowering.phases import edges_of_phases, sum_in_phases
+from zoo.ops.lowering.taps import pad, shifted, tap_indices
 from zoo.ops.parts import number_of_parts, sum_over_parts
 
 _SMALL_MAP = 8  # pixels a side
@@ -35,30 +36,16 @@ def obstacle(geometry: ConvGeometry) -> str | None:
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    padded = _pad(_repeat_channels(_widen(x), geometry), geometry.padding)
+    padded = pad(_repeat_channels(_widen(x), geometry), geometry.padding)
     taps = _widen(kernel)[:, :, 0]
-    total = sum(_shifted(padded, i, j, geometry) * taps[i, j] for i, j in _tap_indices(geometry))
+    total = sum(shifted(padded, i, j, geometry) * taps[i, j] for i, j in tap_indices(geometry))
     return jnp.asarray(total, x.dtype)
 
 
 def input_gradient(dy: jax.Array, kernel: jax.Array, geometry: ConvGeometry) -> jax.Array:
-    rows, columns = geometry.phase_size
-    vertical, horizontal = phase_taps(geometry, 0), phase_taps(geometry, 1)
-    top, bottom = reach(vertical, rows, dy.shape[1])
-    left, right = reach(horizontal, columns, dy.shape[2])
-    padded = _pad(_widen(dy), ((top, bottom), (left, right)))
     taps = _widen(kernel)[:, :, 0]
-
-    def phase_sum(row_taps: list[Tap], column_taps: list[Tap]) -> jax.Array:
-        total = jnp.zeros((dy.shape[0], rows, columns, dy.shape[3]), padded.dtype)
-        for i, row in row_taps:
-            for j, column in column_taps:
-                start = (0, row + top, column + left, 0)
-                stop = (dy.shape[0], row + top + rows, column + left + columns, dy.shape[3])
-                total += lax.slice(padded, start, stop) * taps[i, j]
-        return total
-
-    dx = interleave([[phase_sum(r, c) for c in horizontal] for r in vertical], geometry.input_size)
+    padded = pad(_widen(dy), edges_of_phases(geometry))
+    dx = sum_in_phases(padded, geometry, lambda pixels, i, j: pixels * taps[i, j])
     multiplier = geometry.out_channels // geometry.in_channels
     if multiplier > 1:
         dx = dx.reshape(*dx.shape[:3], geometry.in_channels, multiplier).sum(-1)
@@ -70,9 +57,9 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.
 
     def of_part(x: jax.Array, dy: jax.Array) -> jax.Array:
         # The barrier keeps the padding out of the loop, which would otherwise test for the border at every tap.
-        padded = lax.optimization_barrier(_pad(_repeat_channels(_widen(x), geometry), geometry.padding))
+        padded = lax.optimization_barrier(pad(_repeat_channels(_widen(x), geometry), geometry.padding))
         wide_dy = _widen(dy)
-        products = [_shifted(padded, i, j, geometry) * wide_dy for i, j in _tap_indices(geometry)]
+        products = [shifted(padded, i, j, geometry) * wide_dy for i, j in tap_indices(geometry)]
         zero = jnp.zeros((), wide_dy.dtype)
         partial_sums = lax.reduce(products, [zero] * len(products), _add_each, (axis,))
         return jnp.stack([partial.sum(range(partial.ndim - 1)) for partial in partial_sums])
@@ -85,11 +72,6 @@ def _add_each(totals: Sequence[jax.Array], values: Sequence[jax.Array]) -> list[
     return [total + value for total, value in zip(totals, values, strict=True)]
 
 
-def _tap_indices(geometry: ConvGeometry) -> list[tuple[int, int]]:
-    kernel_height, kernel_width = geometry.kernel_size
-    return [(i, j) for i in range(kernel_height) for j in range(kernel_width)]
-
-
 def _widen(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -97,16 +79,3 @@ def _widen(x: jax.Array) -> jax.Array:
 def _repeat_channels(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
     multiplier = geometry.out_channels // geometry.in_channels
     return x if multiplier == 1 else jnp.repeat(x, multiplier, axis=-1)
-
-
-def _pad(x: jax.Array, padding: tuple[tuple[int, int], tuple[int, int]]) -> jax.Array:
-    (top, bottom), (left, right) = padding
-    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)))
-
-
-def _shifted(padded: jax.Array, i: int, j: int, geometry: ConvGeometry) -> jax.Array:
-    """The pixels that tap (i, j) meets, one per output pixel."""
-    (rows, columns), (stride_h, stride_w) = geometry.output_size, geometry.strides
-    top, left = i * geometry.dilation[0], j * geometry.dilation[1]
-    stop = (padded.shape[0], top + (rows - 1) * stride_h + 1, left + (columns - 1) * stride_w + 1, padded.shape[3])
-    return lax.slice(padded, (0, top, left, 0), stop, (1, stride_h, stride_w, 1))

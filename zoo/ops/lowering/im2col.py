@@ -15,7 +15,8 @@ import numpy as np
 from jax import lax
 
 from zoo.ops.lowering.geometry import ConvGeometry, Direction
-from zoo.ops.lowering.phases import Tap, interleave, phase_taps, reach
+from zoo.ops.lowering.phases import edges_of_phases, sum_in_phases
+from zoo.ops.lowering.taps import pad, shifted, tap_indices
 from zoo.ops.parts import map_over_parts, number_of_parts, sum_over_parts
 
 _FEWEST_CHANNELS: dict[Direction, int] = {"forward": 128, "input_gradient": 128, "kernel_gradient": 32}
@@ -77,42 +78,19 @@ def kernel_gradient(x: jax.Array, dy: jax.Array, geometry: ConvGeometry) -> jax.
 
 def _columns(x: jax.Array, geometry: ConvGeometry) -> jax.Array:
     """(N, H, W, C) -> (N·H'·W', taps·C)."""
-    (height, width), (rows, columns) = geometry.kernel_size, geometry.output_size
-    edges = [(before, after, 0) for before, after in geometry.padding]
     # The barriers keep one pass over memory from being made part of the next, once for every tap.
-    padded = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0))))
-
-    def pixels(i: int, j: int) -> jax.Array:
-        (top, left), (down, across) = (i * geometry.dilation[0], j * geometry.dilation[1]), geometry.strides
-        stop = (x.shape[0], top + (rows - 1) * down + 1, left + (columns - 1) * across + 1, x.shape[3])
-        return lax.slice(padded, (0, top, left, 0), stop, (1, down, across, 1))
-
-    side_by_side = jnp.concatenate([pixels(i, j) for i in range(height) for j in range(width)], axis=-1)
-    return lax.optimization_barrier(side_by_side).reshape(-1, height * width * x.shape[3])
+    padded = lax.optimization_barrier(pad(x, geometry.padding))
+    side_by_side = jnp.concatenate([shifted(padded, i, j, geometry) for i, j in tap_indices(geometry)], axis=-1)
+    return lax.optimization_barrier(side_by_side).reshape(-1, geometry.taps * geometry.in_channels)
 
 
 def _sum_of_columns(columns: jax.Array, examples: int, geometry: ConvGeometry) -> jax.Array:
     """(N·H'·W', taps·C) -> (N, H, W, C): the transpose of `_columns`."""
-    vertical, horizontal = phase_taps(geometry, 0), phase_taps(geometry, 1)
-    rows, width = geometry.phase_size
-    (top, bottom), (left, right) = (
-        reach(phases, size, available)
-        for phases, size, available in zip(
-            (vertical, horizontal), geometry.phase_size, geometry.output_size, strict=True
-        )
-    )
     maps = lax.optimization_barrier(columns.reshape(examples, *geometry.output_size, columns.shape[1]))
-    edges = ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0))
-    maps = lax.optimization_barrier(lax.pad(maps, jnp.zeros((), maps.dtype), edges))
+    padded = lax.optimization_barrier(pad(maps, edges_of_phases(geometry)))
 
-    def phase_sum(row_taps: list[Tap], column_taps: list[Tap]) -> jax.Array:
-        total = jnp.zeros((examples, rows, width, geometry.in_channels), maps.dtype)
-        for i, row in row_taps:
-            for j, column in column_taps:
-                first = (i * geometry.kernel_size[1] + j) * geometry.in_channels
-                start = (0, row + top, column + left, first)
-                stop = (examples, row + top + rows, column + left + width, first + geometry.in_channels)
-                total += lax.slice(maps, start, stop)
-        return total
+    def of_tap(pixels: jax.Array, i: int, j: int) -> jax.Array:
+        first = (i * geometry.kernel_size[1] + j) * geometry.in_channels
+        return lax.slice_in_dim(pixels, first, first + geometry.in_channels, axis=3)
 
-    return interleave([[phase_sum(v, h) for h in horizontal] for v in vertical], geometry.input_size)
+    return sum_in_phases(padded, geometry, of_tap)
