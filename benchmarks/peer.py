@@ -15,6 +15,8 @@ from typing import Any
 
 import jax
 
+from zoo.ops.lowering.measured import processor
+
 
 class Torch:
     """A PyTorch process that builds and times what it is told to (`torch_side.py`).
@@ -111,13 +113,5 @@ def machine(torch: Torch | None) -> str:
     if torch is not None:
         parts.append(f"torch {torch.versions['torch']}")
     device = jax.devices()[0]
-    kind = _processor() if device.platform == "cpu" else device.device_kind
+    kind = processor() if device.platform == "cpu" else device.device_kind
     return ", ".join([*parts, f"{kind}, {len(os.sched_getaffinity(0))} cores"])
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")

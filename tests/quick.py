@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 
 from zoo.blocks.batch_norm import NumBatches
-from zoo.ops import force_lowering
+from zoo.ops import LoweringName, conv_general_dilated, force_lowering
 
 FASTEST_TO_COMPILE: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
 if jax.__version_info__[:2] == (0, 10):  # later versions have no such option
@@ -41,6 +42,32 @@ def value_and_gradients(
         return y, *transpose(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
 
     return jax.jit(function, compiler_options=FASTEST_TO_COMPILE)(x, kernel)
+
+
+def assert_within_rounding(
+    lowering: LoweringName,
+    x_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    options: dict[str, Any],
+    tolerances: dict[str, float],
+) -> None:
+    """A lowering's convolution and gradients are those of `lax` in float64, but for a share of the largest number.
+
+    Args:
+        lowering: its name.
+        x_shape, kernel_shape, options: of the convolution.
+        tolerances: the share, for each dtype that it is computed in.
+    """
+    random = np.random.default_rng(0)
+    x, kernel = (random.standard_normal(shape).astype("float32") for shape in (x_shape, kernel_shape))
+    with jax.enable_x64(True), force_lowering(lowering):
+        exact = value_and_gradients(lax.conv_general_dilated, options, x.astype("float64"), kernel.astype("float64"))
+        for dtype, tolerance in tolerances.items():
+            ours = value_and_gradients(conv_general_dilated, options, x.astype(dtype), kernel.astype(dtype))
+            for a, b in zip(ours, exact, strict=True):
+                assert a.dtype == dtype
+                assert a.shape == b.shape
+                np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=0))
 
 
 def _run(function: Callable[[Any, jax.Array], Any], model: nnx.Module, x: jax.Array) -> Any:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import jax
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax import lax
 
-from tests.quick import value_and_gradients
+from tests.quick import assert_within_rounding
 from zoo import ops
 from zoo.ops.lowering.select import ANY_DIRECTION
 
@@ -34,17 +32,7 @@ def convolutions(draw):
 @settings(max_examples=8)  # three programs each
 @given(convolutions())
 def test_it_is_within_rounding_of_the_exact_convolution(case):
-    x_shape, kernel_shape, options = case
-    random = np.random.default_rng(0)
-    x, kernel = (random.standard_normal(shape).astype("float32") for shape in (x_shape, kernel_shape))
-    with jax.enable_x64(True), ops.force_lowering("im2col"):
-        exact = value_and_gradients(lax.conv_general_dilated, options, x.astype("float64"), kernel.astype("float64"))
-        for dtype, tolerance in (("float32", 3e-6), ("float64", 1e-13)):
-            ours = value_and_gradients(ops.conv_general_dilated, options, x.astype(dtype), kernel.astype(dtype))
-            for a, b in zip(ours, exact, strict=True):
-                assert a.dtype == dtype
-                assert a.shape == b.shape
-                np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=0))
+    assert_within_rounding("im2col", *case, {"float32": 3e-6, "float64": 1e-13})
 
 
 @pytest.mark.parametrize(

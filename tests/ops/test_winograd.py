@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from tests.quick import FASTEST_TO_COMPILE, value_and_gradients
+from tests.quick import FASTEST_TO_COMPILE, assert_within_rounding, value_and_gradients
 from zoo import ops
 from zoo.ops.lowering import winograd
 
@@ -38,20 +38,12 @@ def convolutions(draw):
 @settings(max_examples=8)  # three programs each
 @given(convolutions())
 def test_it_is_within_rounding_of_the_exact_convolution(case):
-    x_shape, kernel_shape, options, (parts, channel_parts) = case
-    random = np.random.default_rng(0)
-    x, kernel = (random.standard_normal(shape).astype("float32") for shape in (x_shape, kernel_shape))
-    with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch, ops.force_lowering("winograd"):
+    *convolution, (parts, channel_parts) = case
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd, "_parts", lambda *_: parts)
         patch.setattr(winograd, "_NARROWEST_GROUP", 1)
         patch.setattr(winograd, "_channel_parts", lambda *_: channel_parts)
-        exact = value_and_gradients(lax.conv_general_dilated, options, x.astype("float64"), kernel.astype("float64"))
-        for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-12)):
-            ours = value_and_gradients(ops.conv_general_dilated, options, x.astype(dtype), kernel.astype(dtype))
-            for a, b in zip(ours, exact, strict=True):
-                assert a.dtype == dtype
-                assert a.shape == b.shape
-                np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=0))
+        assert_within_rounding("winograd", *convolution, {"float32": 1e-5, "float64": 1e-12})
 
 
 @pytest.mark.parametrize(("side", "tolerance"), [(4, 3e-6), (2, 1e-6)])

@@ -225,7 +225,7 @@ def device_of(platform: str) -> str | None:
     if device.platform != "cpu":
         return device.device_kind
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores"
+    return f"{processor()}, {cores} cores"
 
 
 def default_platform() -> str:
@@ -236,7 +236,8 @@ def default_platform() -> str:
     return next((platform for platform in ("cuda", "rocm") if device_of(platform) is not None), backend)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The model of this machine's CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
