@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,9 +139,25 @@ class Checkpoints:
                 stacklevel=3,
             )
 
-    def _remove_unfinished(self) -> None:
-        for unfinished in self._directory.glob(f"*{_UNFINISHED}*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+    def _remove_unfinished(self) -> bool:
+        """Removes what killed or failed writes have left; says whether there was anything."""
+        unfinished = list(self._directory.glob(f"*{_UNFINISHED}*"))
+        for path in unfinished:
+            shutil.rmtree(path, ignore_errors=True)
+        return bool(unfinished)
+
+    def _remove_failed(self) -> None:
+        """Removes a checkpoint of which one file could not be written.
+
+        Orbax does not wait for the writes of the other files, and these make their directories anew: so this looks
+        again, until half a second has brought nothing, and for ten seconds at most.
+        """
+        quiet = 0
+        for _ in range(200):
+            quiet = 0 if self._remove_unfinished() else quiet + 1
+            if quiet == 10:
+                break
+            time.sleep(0.05)
 
     @contextmanager
     def _explaining(self, attempt: str) -> Iterator[None]:
@@ -151,7 +168,7 @@ class Checkpoints:
             raise
         except Exception as error:
             if processes.is_first():
-                self._remove_unfinished()
+                self._remove_failed()
             raise CheckpointError(f"{attempt} {self._directory}: {_reason(error)}") from error
 
 
