@@ -53,9 +53,8 @@ def make_trainer(config, dataset):
     def make(**changes):
         changed = replace(config, **changes)
         optimizer = make_optimizer(changed.optimizer, make_schedule(changed.optimizer, 20))
-        trainer, state = Trainer.create(
-            changed, TinyNet(nnx.Rngs(changed.seed)), dataset, optimizer, Devices.find(changed.devices)
-        )
+        model = TinyNet(nnx.Rngs(changed.seed))
+        trainer, state = Trainer.create(changed, model, dataset, optimizer, Devices.find(changed.devices))
         return trainer, trainer.place(state)
 
     return make

@@ -30,7 +30,9 @@ FULL = TrainConfig(
     model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors"),
     data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 2),
     augment=AugmentConfig(2, False, 8, 0.2, 1.0),
-    optimizer=OptimizerConfig("adamw", 1e-3, 0.25, 0.8, 0.05, 1.0, True),
+    optimizer=OptimizerConfig(
+        "adamw", 1e-3, "step", 0.25, (0.3, 0.6), 0.2, 1.0, 0.8, 0.05, 1.0, ("stem", "stages.0.*"), 0.1, True
+    ),
     epochs=20,
     batch_size=64,
     eval_batch_size=100,
@@ -74,8 +76,13 @@ FULL = TrainConfig(
         (AugmentConfig, "augment.cutout", [-1, 1.5]),
         (AugmentConfig, "augment.mixup", [-0.1, NAN]),
         (AugmentConfig, "augment.cutmix", [-0.1, INF]),
-        (OptimizerConfig, "optimizer.name", ["adam"]),
-        (OptimizerConfig, "optimizer.learning_rate", [0, -0.1, NAN, INF, "0.1", True, None]),
+        (OptimizerConfig, "optimizer.name", ["adagrad"]),
+        (OptimizerConfig, "optimizer.learning_rate", [0, -0.1, NAN, INF, "0.1", True]),
+        (OptimizerConfig, "optimizer.schedule", ["linear", None]),
+        (OptimizerConfig, "optimizer.decay_factor", [0, 1, NAN]),
+        (OptimizerConfig, "optimizer.power", [0, -1.0]),
+        (OptimizerConfig, "optimizer.freeze", ["body", ("stem", "")]),
+        (OptimizerConfig, "optimizer.body_learning_rate_factor", [0, -1, INF]),
         (OptimizerConfig, "optimizer.warmup", [-1, 1.0, NAN]),
         (OptimizerConfig, "optimizer.momentum", [-0.1, 1]),
         (OptimizerConfig, "optimizer.weight_decay", [-1e-4, NAN]),
@@ -98,6 +105,13 @@ def test_impossible_values_are_named_with_their_field(section, field, values):
             section(**{field.rpartition(".")[2]: value})
         assert str(error.value).startswith((f"{field} must be ", f"{field}: unknown data set ")), value
         assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize("shares", [(), (0.5, 0.5), (0.75, 0.5), (0.1, 0.5), (0.5, 1.0)])
+def test_steps_of_the_learning_rate_come_one_after_another(shares):
+    OptimizerConfig(decay_at=shares)
+    with pytest.raises(ValueError, match=r"optimizer\.decay_at must be increasing shares from the warm-up's 0\.2 to"):
+        OptimizerConfig(schedule="step", decay_at=shares)
 
 
 def test_values_at_the_limits_are_possible():
@@ -165,7 +179,7 @@ def test_differences():
     assert differences(a, b) == {
         "seed": (0, 1),
         "data.directory": (None, Path("d")),
-        "optimizer.learning_rate": (0.05, 0.2),
+        "optimizer.learning_rate": (None, 0.2),
     }
     assert differences(a, TrainConfig()) == {}
 

@@ -1,18 +1,56 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
-from zoo.training.config import OptimizerConfig
-from zoo.training.optimizer import make_optimizer, make_schedule
+import zoo
+from zoo.training.config import OptimizerConfig, OptimizerName
+from zoo.training.optimizer import make_optimizer, make_schedule, resolve
+
+OPTIMIZERS = get_args(OptimizerName)
 
 
 def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine():
     schedule = make_schedule(OptimizerConfig(learning_rate=0.4, warmup=0.2), 100)
     np.testing.assert_allclose([schedule(step) for step in (0, 10, 20, 60, 100)], [0, 0.2, 0.4, 0.2, 0], atol=1e-7)
     assert make_schedule(OptimizerConfig(learning_rate=0.4, warmup=0), 100)(0) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("options", "rates"),
+    [
+        ({"schedule": "constant"}, [0.4, 0.4, 0.4, 0.4]),
+        ({"schedule": "step", "decay_at": (0.5, 0.75), "decay_factor": 0.1}, [0.4, 0.04, 0.004, 0.004]),
+        ({"schedule": "poly", "power": 0.9}, [0.4, 0.4 * (50 / 80) ** 0.9, 0.4 * (20 / 80) ** 0.9, 0]),
+        ({"schedule": "cosine"}, [0.4, 0.2 * (1 + np.cos(np.pi * 30 / 80)), 0.2 * (1 + np.cos(np.pi * 60 / 80)), 0]),
+    ],
+)
+def test_the_learning_rate_falls_as_the_schedule_says(options, rates):
+    schedule = make_schedule(OptimizerConfig(learning_rate=0.4, warmup=0.2, **options), 100)
+    np.testing.assert_allclose([schedule(step) for step in (0, 10)], [0, 0.2], atol=1e-7)
+    np.testing.assert_allclose([schedule(step) for step in (20, 50, 80, 100)], rates, rtol=1e-5, atol=1e-7)
+
+
+def test_decays_in_the_same_step_are_both_made():
+    schedule = make_schedule(
+        OptimizerConfig(learning_rate=1.0, warmup=0, schedule="step", decay_at=(0.5, 0.51), decay_factor=0.5), 10
+    )
+    np.testing.assert_allclose([schedule(step) for step in (4, 6)], [1, 0.25])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_optimizer_has_defaults_of_its_own(name):
+    usual = resolve(OptimizerConfig(name=name))
+    assert usual.learning_rate > 0
+    assert usual.weight_decay >= 0
+    assert (name == "sgd") == (usual.learning_rate == 0.05)
+    given = OptimizerConfig(name=name, learning_rate=0.3, weight_decay=0.2)
+    assert resolve(given) == given
 
 
 PARAMS = {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.full(2, 2.0)}
@@ -24,7 +62,7 @@ def first_update(config: OptimizerConfig, gradient: float):
     return optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)[0]
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weight_decay_falls_on_kernels_only(name):
     updates = first_update(OptimizerConfig(name=name, weight_decay=0.5), 0.0)
     assert (updates["kernel"] < 0).all()
@@ -40,3 +78,31 @@ def test_gradients_are_clipped_to_their_global_norm():
     updates = first_update(OptimizerConfig(weight_decay=0, momentum=0, gradient_clip=1.0), 1.0)
     total = np.sqrt(sum((update**2).sum() for update in updates.values()))
     np.testing.assert_allclose(total, 0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_updates_of_the_body_are_smaller_by_a_factor(name):
+    model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=3, small_images=True)
+    params = nnx.state(model, nnx.Param)
+    gradients = nnx.map_state(lambda path, leaf: jnp.full_like(leaf[...], 0.01), params)
+    schedule = optax.constant_schedule(0.1)
+
+    def updates(config):
+        optimizer = make_optimizer(config, schedule, model)
+        return optimizer.update(gradients, optimizer.init(params), params)[0]
+
+    plain = updates(OptimizerConfig(name=name))
+    scaled = updates(OptimizerConfig(name=name, body_learning_rate_factor=0.125))
+    np.testing.assert_array_equal(scaled["head"]["kernel"][...], plain["head"]["kernel"][...])
+    conv = plain["stem"]["conv"]["kernel"][...]
+    assert np.abs(conv).max() > 0
+    np.testing.assert_allclose(scaled["stem"]["conv"]["kernel"][...], 0.125 * conv, rtol=1e-6)
+
+
+def test_a_factor_of_the_body_is_for_nets_whose_head_is_known():
+    with pytest.raises(ValueError, match=r"Linear is no zoo\.ImageClassifier"):
+        make_optimizer(
+            OptimizerConfig(body_learning_rate_factor=0.1),
+            optax.constant_schedule(0.1),
+            nnx.Linear(2, 2, rngs=nnx.Rngs(0)),
+        )

@@ -18,6 +18,7 @@ from zoo.suggestions import nearest
 
 CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
 
+OptimizerName = Literal["sgd", "adam", "adamw", "lamb", "lion", "rmsprop"]
 DATA_NAMES = ("shapes", "cifar10", "image_folder")
 
 
@@ -137,7 +138,7 @@ class AugmentConfig(_Section):
 
 @dataclass(frozen=True)
 class OptimizerConfig(_Section):
-    """The optimizer and its learning rate: a linear warm-up, then a cosine to 0.
+    """The optimizer, its learning rate, and what it leaves alone.
 
     Raises:
         ValueError: as `ModelConfig`.
@@ -145,28 +146,50 @@ class OptimizerConfig(_Section):
 
     _path = "optimizer."
 
-    name: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum, or AdamW."""
-    learning_rate: float = 0.05
-    """Peak learning rate."""
+    name: OptimizerName = "sgd"
+    """By Optax's name; SGD has Nesterov momentum."""
+    learning_rate: float | None = None
+    """Peak learning rate; None for what is usual for the optimizer."""
+    schedule: Literal["cosine", "step", "poly", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up: as a cosine to 0, in steps, as a power to 0, or not at all."""
     warmup: float = 0.2
     """Share of all steps over which the learning rate rises from 0 to its peak."""
+    decay_at: tuple[float, ...] = (0.5, 0.75)
+    """Shares of all steps after which the learning rate is multiplied by the decay factor (step only)."""
+    decay_factor: float = 0.1
+    """What the learning rate is multiplied by (step only)."""
+    power: float = 0.9
+    """Of the share of steps that remain (poly only)."""
     momentum: float = 0.9
-    """Nesterov momentum (sgd only)."""
-    weight_decay: float = 5e-4
-    """Weight decay, of kernels only."""
+    """Momentum (sgd and rmsprop only)."""
+    weight_decay: float | None = None
+    """Weight decay, of kernels only; None for what is usual for the optimizer."""
     gradient_clip: float | None = None
     """Largest global norm of the gradient; None for no limit."""
+    freeze: tuple[str, ...] = ()
+    """Parameters that stay as they are: shell patterns for paths such as stem or stages.0.*.kernel, or body for all but
+    the head. Batch norms whose parameters are frozen keep their statistics."""
+    body_learning_rate_factor: float = 1.0
+    """What the updates of all but the head are multiplied by."""
     split_state: bool = False
     """Divide the optimizer's state between the devices (ZeRO-1) instead of keeping all of it on each."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require("learning_rate", self.learning_rate > 0, "above 0")
+        self._require("learning_rate", self.learning_rate is None or self.learning_rate > 0, "above 0")
         self._require("warmup", 0 <= self.warmup < 1, "at least 0 and below 1")
+        if self.schedule == "step":
+            increasing = list(self.decay_at) == sorted(set(self.decay_at))
+            possible = bool(self.decay_at) and increasing and self.warmup <= self.decay_at[0] and self.decay_at[-1] < 1
+            self._require("decay_at", possible, f"increasing shares from the warm-up's {self.warmup} to below 1")
+        self._require("decay_factor", 0 < self.decay_factor < 1, "above 0 and below 1")
+        self._require("power", self.power > 0, "above 0")
         self._require("momentum", 0 <= self.momentum < 1, "at least 0 and below 1")
-        self._require("weight_decay", self.weight_decay >= 0, "at least 0")
+        self._require("weight_decay", self.weight_decay is None or self.weight_decay >= 0, "at least 0")
         self._require("gradient_clip", self.gradient_clip is None or self.gradient_clip > 0, "above 0")
+        self._require("freeze", all(self.freeze), "patterns, none of them empty")
+        factor = self.body_learning_rate_factor
+        self._require("body_learning_rate_factor", factor > 0, "above 0 (to leave the body alone, freeze it)")
 
 
 @dataclass(frozen=True)
@@ -186,7 +209,7 @@ class TrainConfig(_Section):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes to training images."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """The optimizer and its learning rate: a linear warm-up, then a cosine to 0."""
+    """The optimizer, its learning rate, and what it leaves alone."""
     epochs: int = 3
     """Passes over the training set."""
     batch_size: int = 32

@@ -18,11 +18,13 @@ from zoo.registry import create_model, model_options
 from zoo.training.config import ModelConfig, TrainConfig, flatten
 from zoo.training.devices import Devices
 from zoo.training.feed import is_replicated
-from zoo.training.optimizer import make_optimizer, make_schedule
+from zoo.training.optimizer import make_optimizer, make_schedule, resolve
+from zoo.training.start_weights import StartWeights
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
 from zoo.training.tuning import training_step
-from zoo.weights.checkpoint import Checkpoint, find_checkpoint
+from zoo.weights.checkpoint import find_checkpoint
+from zoo.weights.numerics import Numerics
 
 _OPTIONS = ("num_classes", "width", "dropout", "drop_path", "small_images")  # of a config that are a model's
 _OF_A_HOST = ("data.directory", "data.workers", "compilation_cache")  # fields that may differ between processes
@@ -41,6 +43,7 @@ class Experiment:
         total_steps: of the whole run.
         trainer: the functions that train and evaluate.
         state: to start from, in this process; `trainer.place` puts it on the devices.
+        start_weights: what is kept of the weights that the run starts from; None for a random start.
         lowerings: that were measured; where there is none for the device of the run, the rules decide.
     """
 
@@ -51,12 +54,18 @@ class Experiment:
     total_steps: int
     trainer: Trainer
     state: TrainState
+    start_weights: StartWeights | None = None
     lowerings: Measurements = RULES_ALONE
 
     @property
     def parameters(self) -> int:
-        """Learnable scalars of the model."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+        """Learnable scalars of the model, those that are frozen among them."""
+        return _size(self.state.params) + self.frozen_parameters
+
+    @property
+    def frozen_parameters(self) -> int:
+        """Learnable scalars of the model that stay as they are."""
+        return _size(nnx.filter_state(self.state.frozen, nnx.Param))
 
     @property
     def weights_description(self) -> dict[str, Any]:
@@ -101,6 +110,8 @@ class Experiment:
         ]
         if dataset.note:
             lines.append(dataset.note)
+        if self.frozen_parameters:
+            lines.append(f"{self.frozen_parameters:,} parameters are frozen: {', '.join(self.config.optimizer.freeze)}")
         if model.num_classes != len(dataset.class_names):
             lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
         lines.append(self._describe_devices())
@@ -144,8 +155,12 @@ class Experiment:
         return [f"{measured} of {len(step.convolutions)} lowerings of a step come from measurements on {device}"]
 
 
-def build(config: TrainConfig) -> Experiment:
+def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Experiment:
     """Loads the data, makes the model and tries one abstract step; writes nothing, and asks no other process.
+
+    Args:
+        config: of the run.
+        start_weights: that the run started from, where it goes on from a checkpoint: they are not read again.
 
     Raises:
         DataUnavailableError: if the data is not there and cannot be had.
@@ -154,7 +169,9 @@ def build(config: TrainConfig) -> Experiment:
         ValueError: if config, data, model and weights do not fit together.
     """
     devices = Devices.find(config.devices)
-    weights = None if config.model.weights is None else find_checkpoint(config.model.weights)
+    weights = start_weights
+    if weights is None and config.model.weights is not None:
+        weights = StartWeights.of(find_checkpoint(config.model.weights))
     data = config.data
     dataset = load(
         data.name,
@@ -171,17 +188,21 @@ def build(config: TrainConfig) -> Experiment:
         dataset = replace(dataset, mean=preprocessing.mean, std=preprocessing.std)
         normalization = "the weights were trained with"
     name = config.name or f"{config.model.name}_{data.name.replace('/', '_')}"
-    config = replace(config, name=name, model=_resolve(config.model, dataset, weights))
+    model_config = _resolve(config.model, dataset, weights)
+    config = replace(config, name=name, model=model_config, optimizer=resolve(config.optimizer))
+    model = _make_model(config, start_weights)
+    if weights is not None:
+        weights = replace(weights, numerics=Numerics.of(model))
 
     total_steps = config.epochs * (len(dataset.train) // config.batch_size)
     schedule = make_schedule(config.optimizer, total_steps)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    trainer, state = Trainer.create(config, _make_model(config), dataset, optimizer, devices)
+    optimizer = make_optimizer(config.optimizer, schedule, model)
+    trainer, state = Trainer.create(config, model, dataset, optimizer, devices)
     _try_abstractly(trainer, state, dataset.image_size)
-    return Experiment(config, dataset, normalization, schedule, total_steps, trainer, state)
+    return Experiment(config, dataset, normalization, schedule, total_steps, trainer, state, weights)
 
 
-def _resolve(model: ModelConfig, dataset: Dataset, weights: Checkpoint | None) -> ModelConfig:
+def _resolve(model: ModelConfig, dataset: Dataset, weights: StartWeights | None) -> ModelConfig:
     """The model's config with a value in the place of each None, as far as the model has such an option."""
     classes = len(dataset.class_names)
     if model.num_classes is not None and model.num_classes < classes:
@@ -190,21 +211,27 @@ def _resolve(model: ModelConfig, dataset: Dataset, weights: Checkpoint | None) -
     if "small_images" in usual:
         usual["small_images"] = dataset.image_size <= LARGEST_SMALL_IMAGE
     if weights is not None and weights.model == model.name:
-        usual |= weights.description.get("options", {})
+        usual |= weights.options
     usual["num_classes"] = classes
     resolved: dict[str, Any] = {name: usual.get(name) for name in _OPTIONS if getattr(model, name) is None}
     return replace(model, **resolved)
 
 
-def _make_model(config: TrainConfig) -> nnx.Module:
+def _make_model(config: TrainConfig, start_weights: StartWeights | None) -> nnx.Module:
+    """The model with the weights that the config names; where some are given, only made as it was with these."""
     model = config.model
-    return create_model(
-        model.name,
-        rngs=nnx.Rngs(config.seed),
-        weights=model.weights,
-        dtype=jnp.dtype(model.dtype),
-        **_options(model),
-    )
+    rngs, dtype, options = nnx.Rngs(config.seed), jnp.dtype(model.dtype), _options(model)
+    if start_weights is None:
+        return create_model(model.name, rngs=rngs, weights=model.weights, dtype=dtype, **options)
+    said = start_weights.options if start_weights.model == model.name else {}
+    made = create_model(model.name, rngs=rngs, dtype=dtype, **said | options)
+    if start_weights.numerics is not None:
+        start_weights.numerics.apply(made)
+    return made
+
+
+def _size(tree: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def _options(model: ModelConfig) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
             )
         devices_before = run.devices_before() if saved is not None else None
         if processes.is_first():
-            run.describe(config, trainer.devices, experiment.lowerings.choosing)
+            run.describe(config, trainer.devices, experiment.lowerings.choosing, experiment.start_weights)
         state = trainer.place(experiment.state)
         if reached is not None:
             state = checkpoints.restore(state)

@@ -88,7 +88,8 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
         if command.resume is not None:
             saved = load_run_config(command.resume)
             check_resumable(command.resume, saved, command.config)
-        experiment = build(command.config)
+        start_weights = None if command.resume is None else RunDirectory(command.resume).start_weights_before()
+        experiment = build(command.config, start_weights)
         if command.resume is not None:
             experiment = replace(experiment, lowerings=RunDirectory(command.resume).lowerings_before())
         return experiment, saved

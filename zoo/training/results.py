@@ -43,8 +43,7 @@ def write_results(
         labels: of its test set, shape (N,).
     """
     trainer, dataset = experiment.trainer, experiment.dataset
-    params, batch_stats = state.evaluated
-    model = nnx.merge(trainer.eval_graph, params, trainer.random_state, batch_stats)
+    model = nnx.merge(trainer.eval_graph, trainer.random_state, *state.evaluated)
     save_weights(model, run.weights, experiment.weights_description)
     write_report(
         run.report,

@@ -27,6 +27,7 @@ from zoo.training.config import CONFIG_FILE, TrainConfig, differences, to_dict
 from zoo.training.devices import Devices
 from zoo.training.processes import ProcessesError
 from zoo.training.run_lock import LOCK_FILE, run_lock
+from zoo.training.start_weights import StartWeights
 
 # What a resumed run may change: the rest decides what the checkpoint holds or what its steps meant.
 _CHANGEABLE = (
@@ -69,6 +70,10 @@ class RunDirectory:
     @property
     def lowerings(self) -> Path:
         return self.root / "lowerings.json"
+
+    @property
+    def start_weights(self) -> Path:
+        return self.root / "start_weights.json"
 
     @property
     def metrics(self) -> Path:
@@ -159,15 +164,28 @@ class RunDirectory:
         """
         if not self.checkpoints.is_dir():  # it is made before there are figures
             return True
-        names = [path.name for path in self.checkpoints.iterdir()]
-        if any(name.isdecimal() for name in names):
+        if self._has_checkpoints:
             return False
-        return any(name.startswith("damaged") for name in names) or (epoch - 1) // checkpoint_every >= 2
+        is_damaged = any(path.name.startswith("damaged") for path in self.checkpoints.iterdir())
+        return is_damaged or (epoch - 1) // checkpoint_every >= 2
 
-    def describe(self, config: TrainConfig, devices: Devices, lowerings: Measurements = RULES_ALONE) -> None:
-        """Writes `lowerings.json`, `config.json` and `environment.json`."""
+    @property
+    def _has_checkpoints(self) -> bool:
+        return any(path.name.isdecimal() for path in self.checkpoints.glob("*"))
+
+    def describe(
+        self,
+        config: TrainConfig,
+        devices: Devices,
+        lowerings: Measurements = RULES_ALONE,
+        start_weights: StartWeights | None = None,
+    ) -> None:
+        """Writes `lowerings.json`, `start_weights.json` if there are some, `config.json` and `environment.json`."""
         with replacing(self.lowerings) as unfinished:  # before what makes the directory that of a run
             unfinished.write_text(lowerings.to_json(), encoding="utf-8")
+        if start_weights is not None:
+            with replacing(self.start_weights) as unfinished:
+                unfinished.write_text(start_weights.to_json(), encoding="utf-8")
         _write_json(self.config, to_dict(config))
         _write_json(self.environment, {"devices": devices.describe(), **describe_environment()})
 
@@ -177,6 +195,19 @@ class RunDirectory:
             return str(json.loads(self.environment.read_text(encoding="utf-8"))["devices"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def start_weights_before(self) -> StartWeights | None:
+        """What the run keeps of its start weights, if it has checkpoints and so need not read them again.
+
+        Raises:
+            RunDirectoryError: if the file that says so is damaged.
+        """
+        if not self._has_checkpoints or not self.start_weights.exists():
+            return None
+        try:
+            return StartWeights.from_json(self.start_weights.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunDirectoryError(f"{self.start_weights} is damaged: {error}") from error
 
     def lowerings_before(self) -> Measurements:
         """The measured lowerings that the run has been computed with; those of the rules, with a warning, if not known.

@@ -47,7 +47,8 @@ class TrainState:
 
     Attributes:
         step: int32 scalar, how many steps were made.
-        params: the model's parameters (an `nnx.State`).
+        params: the model's parameters that are trained (an `nnx.State`).
+        frozen: those that stay as they are, with the statistics of their batch norms (an `nnx.State`).
         batch_stats: the rest of its state that training changes, such as running means (an `nnx.State`).
         optimizer: Optax's state.
         average: exponential moving averages of (params, batch_stats), or None without.
@@ -57,6 +58,7 @@ class TrainState:
 
     step: jax.Array
     params: Any
+    frozen: Any
     batch_stats: Any
     optimizer: Any
     average: tuple[Any, Any] | None
@@ -64,9 +66,10 @@ class TrainState:
     first_bad_step: jax.Array
 
     @property
-    def evaluated(self) -> tuple[Any, Any]:
-        """The (params, batch_stats) that are tested and saved: the averages where they are kept."""
-        return (self.params, self.batch_stats) if self.average is None else self.average
+    def evaluated(self) -> tuple[Any, Any, Any]:
+        """What is tested and saved: (params, batch_stats), the averages where they are kept, and what is frozen."""
+        params, batch_stats = (self.params, self.batch_stats) if self.average is None else self.average
+        return params, batch_stats, self.frozen
 
     def first_non_finite(self) -> str | None:
         """The name of the first array that holds NaN or an infinity, or None if there is none."""

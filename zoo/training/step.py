@@ -19,6 +19,7 @@ from zoo.models._rematerialise import rematerialise_blocks
 from zoo.ops import force_lowering
 from zoo.training.config import TrainConfig
 from zoo.training.devices import Devices
+from zoo.training.freezing import IsFrozen, freeze
 from zoo.training.state import EpochSums, TrainState
 
 _ORDER, _AUGMENTATION = 0, 1  # streams of the run's seed
@@ -39,6 +40,7 @@ class Trainer:
         mean, std: with which images are normalised.
         optimizer: Optax's transformation.
         train_graph, eval_graph: the model's structure in the two modes.
+        is_frozen: of its variables, which training leaves as they are.
         random_state: the model's own random keys; they stay the same, and each step folds its number in.
     """
 
@@ -51,6 +53,7 @@ class Trainer:
     optimizer: optax.GradientTransformation
     train_graph: Any
     eval_graph: Any
+    is_frozen: IsFrozen
     random_state: Any
 
     @classmethod
@@ -65,13 +68,14 @@ class Trainer:
         """Takes a model apart; gives the functions that train it, and the state to start from, which `place` takes.
 
         Raises:
-            ValueError: if batch norm is to be per device, and there is none.
+            ValueError: if batch norm is to be per device, and there is none, or as `freeze` does.
         """
         if config.batch_norm == "per-device":
             _use_virtual_batches(model, devices.count)
         model.train()
-        train_graph, *states = nnx.split(model, nnx.Param, nnx.RngState, ...)
-        params, random_state, batch_stats = states
+        is_frozen = freeze(model, config.optimizer.freeze)
+        train_graph, *states = nnx.split(model, is_frozen, nnx.Param, nnx.RngState, ...)
+        frozen, params, random_state, batch_stats = states
         model.eval()
         eval_graph = nnx.split(model)[0]
         trainer = cls(
@@ -84,11 +88,13 @@ class Trainer:
             optimizer=optimizer,
             train_graph=train_graph,
             eval_graph=eval_graph,
+            is_frozen=is_frozen,
             random_state=random_state,
         )
         state = TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
+            frozen=frozen,
             batch_stats=batch_stats,
             optimizer=optimizer.init(params),
             average=None if config.ema_decay is None else jax.tree.map(jnp.copy, (params, batch_stats)),
@@ -157,10 +163,10 @@ class Trainer:
         def loss_of(
             params: Any, batch_stats: Any, random_state: Any, inputs: jax.Array, targets: jax.Array
         ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
-            model = nnx.merge(self.train_graph, params, random_state, batch_stats, copy=True)
+            model = nnx.merge(self.train_graph, params, random_state, batch_stats, state.frozen, copy=True)
             with self._lowering(), self._rematerialisation():
                 logits = model(inputs)
-            _, _, batch_stats = nnx.state(model, nnx.Param, nnx.RngState, ...)
+            *_, batch_stats = nnx.state(model, self.is_frozen, nnx.Param, nnx.RngState, ...)
             return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
@@ -198,7 +204,7 @@ class Trainer:
 
     def predict(self, state: TrainState, images: jax.Array) -> jax.Array:
         """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
-        model = nnx.merge(self.eval_graph, state.evaluated[0], self.random_state, state.evaluated[1])
+        model = nnx.merge(self.eval_graph, self.random_state, *state.evaluated)
         with self._lowering():
             return model(augment.normalize(images, self.mean, self.std))
 
