@@ -9,12 +9,17 @@ import tempfile
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import nnx
 
+import zoo
 from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training
+from tests.e2e.tiny_train import Tiny
 from zoo.ops.lowering.geometry import ConvGeometry, Problem
 from zoo.ops.lowering.measured import Measurement, Measurements, device_of
 from zoo.ops.lowering.select import LOWERINGS
+from zoo.weights.safetensors import read_tensors
 
 LAST_STEP = 36
 
@@ -63,6 +68,36 @@ def test_a_killed_run_ends_with_the_same_bits(place, step, left, uninterrupted, 
     assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
     assert figures(run) == figures(uninterrupted)
     assert figures(run)[-1]["step"] == LAST_STEP
+
+
+def test_a_killed_fine_tune_goes_on_when_its_start_weights_have_moved(uninterrupted, tmp_path):
+    model = Tiny(10, small_images=True, dtype=None, rngs=nnx.Rngs(5))
+    model.stem.norm.epsilon = 0.1  # which no tensor tells, nor the config
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    said = {"model": "tiny", "image_size": 32, "mean": mean, "std": std}
+    zoo.save_weights(model, tmp_path / "start.safetensors", said)
+    arguments = ["--model.weights", str(tmp_path / "start.safetensors"), "--optimizer.freeze", "body"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert train("nowhere", 0, *THREE_EPOCHS, *arguments, "--output", str(whole)).returncode == 0
+    assert train("training", 17, *THREE_EPOCHS, *arguments, "--output", str(run)).returncode == -signal.SIGKILL
+
+    (tmp_path / "start.safetensors").unlink()
+    ended = resume(run)
+    assert ended.returncode == 0, ended.stderr
+    assert "464 parameters are frozen: body" in ended.stdout
+    assert (run / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+    tensors, description = read_tensors(run / "weights.safetensors")
+    assert (description["mean"], description["numerics"]["epsilon"]) == (list(mean), 0.1)
+    np.testing.assert_array_equal(tensors["stem.conv.kernel"], model.stem.conv.kernel[...])
+    np.testing.assert_array_equal(tensors["stem.norm.mean"], 0)
+    assert (tensors["head.kernel"] != model.head.kernel[...]).all()
+
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").mkdir()
+    (run / "metrics.jsonl").unlink()
+    ended = resume(run)
+    assert ended.returncode == 2
+    assert ended.stderr == f"train.py: error: there are no weights at {tmp_path / 'start.safetensors'}\n"
 
 
 def test_sigterm_saves_in_mid_epoch_and_says_how_to_go_on(uninterrupted, tmp_path):

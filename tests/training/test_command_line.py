@@ -67,6 +67,14 @@ def test_the_quick_start_leaves_other_models_as_they_are():
         assert parse(["--model.name", name]).config.model == ModelConfig(name=name)
 
 
+def test_another_optimizer_does_not_inherit_the_rates_of_the_first():
+    optimizer = parse(["--optimizer.name", "adamw"]).config.optimizer
+    assert (optimizer.name, optimizer.learning_rate, optimizer.weight_decay) == ("adamw", None, None)
+    optimizer = parse(["--optimizer.name=adamw", "--optimizer.weight-decay", "0.1"]).config.optimizer
+    assert (optimizer.learning_rate, optimizer.weight_decay) == (None, 0.1)
+    assert parse(["--optimizer.name", "sgd"]).config == parse([]).config
+
+
 def test_options_override_fields():
     switches = ["--model.small-images", "False", "--augment.no-flip"]
     values = [
@@ -131,15 +139,15 @@ def test_help_lists_every_option_in_80_columns(capsys, monkeypatch):
         assert "--" + option.replace("_", "-") in words
     text = " ".join(captured.out.replace("│", " ").split())
     assert "Decay per step of a moving average of the weights, evaluated and saved instead of them" in text
-    assert "Peak learning rate. (default: 0.05)" in text
+    assert "Weight decay, of kernels only; None for what is usual for the optimizer. (default: 0.0005)" in text
     assert "Python file whose get_config() returns" in text
     assert "Directory of an earlier run" in text
 
 
 def test_help_shows_the_defaults_of_the_config_file(capsys, config_file):
     with pytest.raises(SystemExit):
-        parse(["--config", config_file("return TrainConfig(optimizer=OptimizerConfig(learning_rate=0.3))"), "--help"])
-    assert "Peak learning rate. (default: 0.3)" in capsys.readouterr().out
+        parse(["--config", config_file("return TrainConfig(optimizer=OptimizerConfig(momentum=0.3))"), "--help"])
+    assert "Momentum (sgd and rmsprop only). (default: 0.3)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,7 @@ def test_help_shows_the_defaults_of_the_config_file(capsys, config_file):
         ("--epochs", "Missing value for argument '--epochs'"),
         ("--epochs --seed 3", "Missing value for argument '--epochs'"),
         ("--epochs 0", "epochs must be at least 1 (there is nothing to do otherwise), not 0"),
-        ("--optimizer.learning-rate nan", "optimizer.learning_rate must be a finite number, not nan"),
+        ("--optimizer.learning-rate nan", "optimizer.learning_rate must be a finite number or None, not nan"),
         ("--optimizer.warmup 1", "optimizer.warmup must be at least 0 and below 1, not 1.0"),
         ("--seed=-1", "seed must be at least 0, not -1"),
         ("--data.name cifar", "data.name: unknown data set 'cifar'; nearest: cifar10"),
@@ -228,11 +236,9 @@ def test_config_file_without_get_config(refuse, tmp_path):
 
 def test_resume_without_a_usable_config(refuse, tmp_path, run_directory):
     assert refuse("--resume", str(tmp_path)).endswith("it has no config.json")
-    run = run_directory('{"optimizer": {"learning_rte": 1}}')
+    run = run_directory('{"optimizer": {"momentun": 1}}')
     path = Path(run) / "config.json"
-    assert refuse("--resume", run) == (
-        f"{path}: unknown field 'optimizer.learning_rte'; nearest: optimizer.learning_rate"
-    )
+    assert refuse("--resume", run) == (f"{path}: unknown field 'optimizer.momentun'; nearest: optimizer.momentum")
     run_directory("{")
     assert refuse("--resume", run).startswith(f"{path}: Expecting property name")
     run_directory('{"epochs": NaN}')

@@ -155,8 +155,8 @@ def test_missing_keys_take_defaults():
     [
         ({"epoch": 3}, "unknown field 'epoch'; nearest: epochs"),
         (
-            {"optimizer": {"learning_rte": 3}},
-            "unknown field 'optimizer.learning_rte'; nearest: optimizer.learning_rate",
+            {"optimizer": {"momentun": 3}},
+            "unknown field 'optimizer.momentun'; nearest: optimizer.momentum",
         ),
         ({"augment": {"zzz": 3}}, "unknown field 'augment.zzz'; there are: augment.crop_padding, augment.flip"),
         ({"epochs": "3"}, "epochs must be an integer, not '3'"),

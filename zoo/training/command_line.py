@@ -16,9 +16,9 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import tyro
 
@@ -27,7 +27,7 @@ from zoo.messages import fail
 from zoo.options import OPTIONS
 from zoo.suggestions import nearest
 from zoo.training import config as config_module
-from zoo.training.config import CONFIG_FILE, TrainConfig, flatten, from_dict
+from zoo.training.config import CONFIG_FILE, OptimizerName, TrainConfig, flatten, from_dict
 
 QUICK_START = "mobilenet_v2_shapes"  # the config of a command that names none
 
@@ -160,10 +160,11 @@ def load_run_config(run: Path) -> TrainConfig:
 
 
 def _starting_point(argv: Sequence[str]) -> Command:
-    """The command before options override fields; tyro needs it as the default, so these two are read first."""
+    """The command before options override fields; tyro needs it as the default, so what it depends on is read first."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--resume", type=Path)
+    parser.add_argument("--optimizer.name", dest="optimizer")
     try:
         known, _ = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:
@@ -172,7 +173,15 @@ def _starting_point(argv: Sequence[str]) -> Command:
         raise ValueError("--config and --resume exclude each other: a resumed run starts from the config it had")
     if known.resume is not None:
         return Command(load_run_config(known.resume), None, known.resume)
-    return Command(load_config(known.config or Path(QUICK_START)), known.config)
+    config = load_config(known.config or Path(QUICK_START))
+    return Command(_for_optimizer(config, known.optimizer), known.config)
+
+
+def _for_optimizer(config: TrainConfig, name: str | None) -> TrainConfig:
+    """The config without what it chose for its own optimizer, if the command names another one."""
+    if name in (None, config.optimizer.name) or name not in get_args(OptimizerName):  # the parser says what is wrong
+        return config
+    return replace(config, optimizer=replace(config.optimizer, learning_rate=None, weight_decay=None))
 
 
 def _parse_options(argv: Sequence[str], default: Command, program: str) -> Command:

@@ -140,6 +140,8 @@ class AugmentConfig(_Section):
 class OptimizerConfig(_Section):
     """The optimizer, its learning rate, and what it leaves alone.
 
+    A batch norm whose parameters are frozen keeps its statistics, too.
+
     Raises:
         ValueError: as `ModelConfig`.
     """
@@ -167,8 +169,7 @@ class OptimizerConfig(_Section):
     gradient_clip: float | None = None
     """Largest global norm of the gradient; None for no limit."""
     freeze: tuple[str, ...] = ()
-    """Parameters that stay as they are: shell patterns for paths such as stem or stages.0.*.kernel, or body for all but
-    the head. Batch norms whose parameters are frozen keep their statistics."""
+    """What stays as it is: patterns of parameters such as stem or stages.0.*.kernel, or body, all but the head."""
     body_learning_rate_factor: float = 1.0
     """What the updates of all but the head are multiplied by."""
     split_state: bool = False
