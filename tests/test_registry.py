@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,5 +175,46 @@ def test_the_head_can_be_replaced():
     model.eval()
     model.reset_head(5)
     assert nnx.eval_shape(model, jnp.zeros((2, 32, 32, 3))).shape == (2, 5)
-    with pytest.raises(ValueError, match="num_classes=0 must be at least 1"):
-        model.reset_head(0)
+    with pytest.raises(ValueError, match="num_classes=-1 must be at least 1, or 0 for no head"):
+        model.reset_head(-1)
+
+
+@every_architecture
+def test_a_net_without_a_head_gives_the_pooled_features(name):
+    model = abstract(name, num_classes=0, **small(name))
+    assert model.head is None
+    output = nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((2, 32, 32, 3)))
+    assert (output.shape, output.dtype) == ((2, model.num_features), jnp.float32)
+    with_head = abstract(name, num_classes=7, **small(name))
+    lacking = variables(with_head).keys() - variables(model).keys()
+    assert lacking >= {"head.kernel", "head.bias"}
+    assert all(path.startswith(with_head.layers_of_classes()) for path in lacking)
+
+
+def test_auxiliary_heads_and_maps_of_scores_ask_for_a_head():
+    with pytest.raises(ValueError, match="num_classes=0 is for no head, but the model has auxiliary heads"):
+        abstract("googlenet", num_classes=0, auxiliary_heads=True)
+    with pytest.raises(ValueError, match="the model has no head"):
+        abstract("dilatednet", num_classes=0).dense_logits(jnp.zeros((1, 64, 64, 3)))
+
+
+@every_architecture
+def test_the_channels_of_the_feature_maps_are_told(name):
+    model = abstract(name, num_classes=7, **small(name))
+    assert list(model.feature_channels) == list(model.feature_strides)
+    maps = nnx.eval_shape(lambda model, x: model.features(x), model, jnp.zeros((1, 32, 32, 3)))
+    assert {key: x.shape[-1] for key, x in maps.items()} == model.feature_channels
+
+
+def test_the_channels_of_a_known_net():
+    model = abstract("mobilenet_v2", in_channels=1)
+    assert model.feature_channels == {"stage1": 16, "stage2": 24, "stage3": 32, "stage4": 96, "stage5": 320}
+
+
+@every_architecture
+def test_models_pickle(name):
+    model = abstract(name, num_classes=7, **small(name))
+    again = pickle.loads(pickle.dumps(model))
+    assert {path: variable.shape for path, variable in variables(again).items()} == {
+        path: variable.shape for path, variable in variables(model).items()
+    }

@@ -114,7 +114,9 @@ def create_model(
             they are passed over with a warning, but at least half of the model's tensors must fit.
         **options: of the model's constructor, such as `num_classes=10, small_images=True`. Those not given are as
             the weights say if they come from a run, otherwise the model's own; but `num_classes` is always that of
-            the weights. If another is given, the head is newly initialised, with a warning.
+            the weights. If another is given, the head is newly initialised, with a warning; with 0 there is none.
+            With other `in_channels` than those of the weights, the kernel that sees the images is summed over its
+            inputs for 1 channel, otherwise repeated and scaled, with a warning.
 
     Returns:
         The model; `model(images)` maps (N, H, W, 3) to logits (N, num_classes).
@@ -150,7 +152,7 @@ def create_model(
     model = abstract()
     if "num_classes" not in options:
         classes = classes_of(model, checkpoint)
-        if classes != model.head.out_features:
+        if model.head is not None and classes != model.head.out_features:
             chosen["num_classes"] = classes
             model = abstract()
     fitting = fit_weights(model, checkpoint, strict=strict)

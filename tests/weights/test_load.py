@@ -24,6 +24,10 @@ def exported(tmp_path_factory):
     return path
 
 
+def abstract(**options):
+    return nnx.eval_shape(lambda: zoo.create_model("mobilenet_v2", **SMALL | options))
+
+
 def change(path, tmp_path, edit):
     tensors, _ = read_tensors(path)
     edit(tensors)
@@ -214,3 +218,43 @@ def test_any_module_takes_its_own_weights(tmp_path):
     other = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
     load_weights(other, tmp_path / "w.safetensors")
     np.testing.assert_array_equal(layer(jnp.ones((1, 2))), other(jnp.ones((1, 2))))
+
+
+def test_a_net_without_a_head_takes_the_body(exported):
+    whole = fit_weights(abstract(), find_checkpoint(exported), strict=True).tensors
+    body = fit_weights(abstract(num_classes=0), find_checkpoint(exported), strict=True)
+    assert whole.keys() - body.tensors.keys() == {"head.kernel", "head.bias"}
+    assert body.warnings == ()
+
+
+def test_a_net_without_a_head_comes_back_without_one(tmp_path):
+    options = {"width": 0.25, "num_classes": 0, "small_images": True}
+    model = zoo.create_model("mobilenet_v1", **options)
+    save_weights(model, tmp_path / "body.safetensors", {"model": "mobilenet_v1", "options": options})
+    assert zoo.create_model("mobilenet_v1", weights=tmp_path / "body.safetensors").head is None
+
+
+@pytest.mark.parametrize("ours", [False, True])
+@pytest.mark.parametrize(
+    ("in_channels", "how"),
+    [
+        (1, "3 channels: {} is summed over its inputs"),
+        (4, "3 channels: {} is repeated to 4 inputs and multiplied by 3/4"),
+        (2, "3 channels: {} is repeated to 2 inputs and multiplied by 3/2"),
+    ],
+)
+def test_weights_for_colours_take_images_of_other_channels(exported, tmp_path, ours, in_channels, how):
+    colours = fit_weights(abstract(), find_checkpoint(exported), strict=True).tensors
+    path = exported
+    if ours:
+        path = tmp_path / "w.safetensors"
+        write_tensors(path, colours, {})
+    fitting = fit_weights(abstract(in_channels=in_channels), find_checkpoint(path), strict=True)
+    kernel = "stem.conv.kernel" if ours else "features.0.0.weight"
+    assert fitting.warnings == (f"{path} is for images of {how.format(kernel)}",)
+    before, after = colours["stem.conv.kernel"], fitting.tensors["stem.conv.kernel"]
+    if in_channels == 1:
+        np.testing.assert_allclose(after, before.sum(2, keepdims=True), rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_allclose(after, before[:, :, [0, 1, 2, 0][:in_channels]] * 3 / in_channels, rtol=1e-6)
+    np.testing.assert_array_equal(fitting.tensors["head.kernel"], colours["head.kernel"])

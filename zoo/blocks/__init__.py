@@ -1,5 +1,6 @@
 """The building blocks, as modules for anybody's Flax NNX model."""
 
+import zoo.blocks.pickling  # noqa: F401 - for all who import a block
 from zoo.blocks.batch_norm import BatchNorm
 from zoo.blocks.context import ASPP, ContextModule
 from zoo.blocks.conv import Conv

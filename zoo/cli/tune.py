@@ -89,6 +89,7 @@ def _training(name: str, batch: int, size: int, dtype: str) -> Step:
     import numpy as np
 
     from zoo.data.dataset import ArraySplit, Dataset
+    from zoo.registry import model_options
     from zoo.training.config import ModelConfig, TrainConfig
     from zoo.training.devices import Devices
     from zoo.training.optimizer import make_optimizer, make_schedule
@@ -96,7 +97,7 @@ def _training(name: str, batch: int, size: int, dtype: str) -> Step:
     from zoo.training.tuning import training_step
 
     model = _model(name, size, dtype)
-    config = TrainConfig(model=ModelConfig(name, num_classes=model.head.out_features), batch_size=batch)
+    config = TrainConfig(model=ModelConfig(name, num_classes=model_options(name)["num_classes"]), batch_size=batch)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     split = ArraySplit(images, np.zeros(batch, np.int32))

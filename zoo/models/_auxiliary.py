@@ -35,12 +35,20 @@ class AuxiliaryClassifier(ImageClassifier):
         self._check_images(x)
         if not self.auxiliary_heads:
             raise ValueError("the model has no auxiliary heads; build it with auxiliary_heads=True")
+        if self.head is None:
+            raise ValueError("the model has no head; build it with num_classes of at least 1")
         last, maps = self.inner_maps(x)
         logits = self.head(self.dropout(global_average_pool(last))).astype(jnp.float32)
         return logits, [head(inner) for head, inner in zip(self.auxiliary_heads, maps, strict=True)]
 
     def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
-        """Puts new linear layers for `num_classes` classes in place of the head and of those of the auxiliary heads."""
+        """Puts new linear layers for `num_classes` classes in place of the head and of those of the auxiliary heads.
+
+        Raises:
+            ValueError: if `num_classes` is below 0, or 0 in a model with auxiliary heads.
+        """
+        if num_classes == 0 and self.auxiliary_heads:
+            raise ValueError("num_classes=0 is for no head, but the model has auxiliary heads, which classify")
         rngs = rngs or nnx.Rngs(0)
         super().reset_head(num_classes, rngs=rngs)
         for head in self.auxiliary_heads:

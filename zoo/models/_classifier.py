@@ -17,11 +17,14 @@ from zoo.models._rematerialise import run
 class ImageClassifier(nnx.Module):
     """Base of the models: (N, H, W, in_channels) -> logits (N, num_classes), float32.
 
+    With `num_classes=0` a model has no head, and gives the pooled features (N, num_features), float32.
+
     A model builds `stem`, hands its stages to `_init_stages` and the rest to `_init_head`. One whose layers do not
     form a chain of stages implements `features` and `embed` itself.
 
     Attributes:
         num_features: size of the vector that the head classifies.
+        head: a linear layer for the classes; None for none.
         feature_strides: name of each feature map -> its stride over the input image, finest first.
         stem: what comes before the first stage.
         stages: the blocks of each stage.
@@ -29,6 +32,7 @@ class ImageClassifier(nnx.Module):
     """
 
     num_features: int
+    head: nnx.Linear | None
     feature_strides: dict[str, int]
     stem: Callable[[jax.Array], jax.Array]
     last: Callable[[jax.Array], jax.Array] | None = None
@@ -70,10 +74,25 @@ class ImageClassifier(nnx.Module):
             outputs[name] = x
         return outputs
 
+    @property
+    def feature_channels(self) -> dict[str, int]:
+        """Name of each feature map -> its channels, finest first. Traces the features anew each time."""
+        _, channels = self.first_convolution()
+        graph, state = nnx.split(self)
+        images = jax.ShapeDtypeStruct((1, 256, 256, channels or 3), jnp.float32)
+        maps = jax.eval_shape(lambda state, images: nnx.merge(graph, state).features(images), state, images)
+        return {name: feature_map.shape[-1] for name, feature_map in maps.items()}
+
+    def first_convolution(self) -> tuple[str, int | None]:
+        """Where the convolution is that sees the channels of the images, and how many these are, if there is one."""
+        for path, module in nnx.iter_graph(self.stem):
+            # What is depthwise tells nothing of the channels that the model was built for.
+            if isinstance(module, nnx.Conv) and module.feature_group_count == 1:
+                return ".".join(map(str, ("stem", *path))), module.in_features
+        return "stem", None
+
     def _check_images(self, x: jax.Array) -> None:
-        convolutions = (module for _, module in nnx.iter_graph(self.stem) if isinstance(module, nnx.Conv))
-        # The first that is not depthwise tells how many channels the model was built for.
-        channels = next((conv.in_features for conv in convolutions if conv.feature_group_count == 1), None)
+        _, channels = self.first_convolution()
         if x.ndim != 4 or (channels is not None and x.shape[-1] != channels):
             raise ValueError(f"images must be (N, H, W, {channels or 'C'}), channels last, not {x.shape}")
 
@@ -86,15 +105,18 @@ class ImageClassifier(nnx.Module):
         """Puts a newly initialised linear layer for `num_classes` classes in place of the head.
 
         Args:
-            num_classes: how many classes to tell apart.
+            num_classes: how many classes to tell apart; 0 for no head.
             rngs: gives the `params` key; None for seed 0.
 
         Raises:
-            ValueError: if `num_classes` is below 1.
+            ValueError: if `num_classes` is below 0.
         """
-        if num_classes < 1:
-            raise ValueError(f"num_classes={num_classes} must be at least 1")
+        if num_classes < 0:
+            raise ValueError(f"num_classes={num_classes} must be at least 1, or 0 for no head")
         dtype, param_dtype = self._head_dtypes
+        if num_classes == 0:
+            self.head = nnx.data(None)
+            return
         self.head = nnx.Linear(
             self.num_features,
             num_classes,
@@ -118,4 +140,5 @@ class ImageClassifier(nnx.Module):
         return {}
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return self.head(self.dropout(self.embed(x))).astype(jnp.float32)
+        x = self.embed(x)
+        return (x if self.head is None else self.head(self.dropout(x))).astype(jnp.float32)

@@ -91,7 +91,7 @@ class DilatedNet(ImageClassifier):
         dtype, param_dtype = self._head_dtypes
         self.context = nnx.data(
             None
-            if self._context_form is None
+            if self._context_form is None or num_classes == 0
             else ContextModule(num_classes, form=self._context_form, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
         )
 
@@ -99,7 +99,13 @@ class DilatedNet(ImageClassifier):
         return "head", "context"
 
     def dense_logits(self, x: jax.Array) -> jax.Array:
-        """The map of scores: (N, H, W, in_channels) -> (N, H / 8, W / 8, num_classes), float32."""
+        """The map of scores: (N, H, W, in_channels) -> (N, H / 8, W / 8, num_classes), float32.
+
+        Raises:
+            ValueError: if the model was built without a head, or the images have a wrong shape.
+        """
+        if self.head is None:
+            raise ValueError("the model has no head; build it with num_classes of at least 1")
         *_, x = self.features(x).values()
         scores = self.head(self.dropout(run(self.last, x)))
         if self.context is not None:
@@ -107,7 +113,7 @@ class DilatedNet(ImageClassifier):
         return scores.astype(jnp.float32)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return global_average_pool(self.dense_logits(x))
+        return super().__call__(x) if self.head is None else global_average_pool(self.dense_logits(x))
 
 
 # Counted. The front end's are those of VGG-16 with 21 classes.

@@ -91,8 +91,10 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
     of_classes = _layers_of_classes(model)
     classes = _numbers_of_classes(expected, checkpoint)
 
+    sees_images = f"{model.first_convolution()[0]}.kernel" if isinstance(model, ImageClassifier) else None
+
     fitting: dict[str, np.ndarray] = {}
-    kept, problems = [], []
+    kept, problems, lines = [], [], []
     for ours, there in expected.items():
         if there.name not in tensors:
             problems.append(f"{there.name} is missing")
@@ -103,19 +105,21 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
         elif tensor.shape == there.shape:
             with np.errstate(over="ignore"):  # what overflows is infinite, and refused below
                 fitting[ours] = there.to_ours(tensor).astype(targets[ours].dtype)
+        elif ours == sees_images and (adapted := _for_channels(tensor, there)) is not None:
+            fitting[ours] = there.to_ours(adapted).astype(targets[ours].dtype)
+            lines.append(f"{checkpoint.path} is for images of {_describe_channels(tensor, there)}")
         elif ours.startswith(of_classes) and _differs_by_classes(tensor.shape, there.shape, classes):
             kept.append(ours)
         else:
             problems.append(f"{there.name} has shape {tensor.shape}, the model's has {there.shape}")
     known = {there.name for there in expected.values()}
-    unused = names.unused if names else ()
+    unused = _unused(model, names)
     left_over = [
         name
         for name in tensors
         if name not in known and not name.startswith(unused) and not name.endswith(".num_batches_tracked")
     ]
 
-    lines = []
     if strict and (problems or left_over):
         problems += [f"{name} has no place in the model" for name in left_over]
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -179,6 +183,42 @@ def _known(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> int:
 def _layers_of_classes(model: nnx.Module) -> tuple[str, ...]:
     """How the names of the variables begin whose shapes depend on the number of classes."""
     return tuple(f"{layer}." for layer in model.layers_of_classes()) if isinstance(model, ImageClassifier) else ()
+
+
+def _unused(model: nnx.Module, names: NameMap | None) -> tuple[str, ...]:
+    """How the names of the tensors begin that have no place in the model, and need none."""
+    unused = names.unused if names else ()
+    if isinstance(model, ImageClassifier) and model.head is None:
+        heads = [names.layers.get(layer) if names else layer for layer in model.layers_of_classes()]
+        unused += tuple(f"{head}." for head in heads if head)
+    return unused
+
+
+def _for_channels(tensor: np.ndarray, there: TorchTensor) -> np.ndarray | None:
+    """The kernel that sees the images, for another number of channels, as timm has it; None if more differs.
+
+    For one channel it is the sum over those that there were: grey pictures give what they gave as colour pictures.
+    For others it is repeated, and scaled so that a grey picture gives the same.
+    """
+    axis = _input_axis(there)
+    if tensor.ndim != 4 or np.delete(tensor.shape, axis).tolist() != np.delete(there.shape, axis).tolist():
+        return None
+    before, wanted = tensor.shape[axis], there.shape[axis]
+    if wanted == 1:
+        return tensor.sum(axis, keepdims=True, dtype=np.float32)
+    return tensor.astype(np.float32).take(np.arange(wanted) % before, axis) * np.float32(before / wanted)
+
+
+def _describe_channels(tensor: np.ndarray, there: TorchTensor) -> str:
+    before, wanted = (shape[_input_axis(there)] for shape in (tensor.shape, there.shape))
+    how = (
+        "summed over its inputs" if wanted == 1 else f"repeated to {wanted} inputs and multiplied by {before}/{wanted}"
+    )
+    return f"{before} channel{'s' * (before > 1)}: {there.name} is {how}"
+
+
+def _input_axis(there: TorchTensor) -> int:
+    return 2 if there.kernel is None else 1  # HWIO here, OIHW there
 
 
 def _numbers_of_classes(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> tuple[int, int]:
