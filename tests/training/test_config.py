@@ -28,7 +28,7 @@ NAN, INF = float("nan"), float("inf")
 FULL = TrainConfig(
     name="everything-else",
     model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors"),
-    data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 2),
+    data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 0.2, True, 2),
     augment=AugmentConfig(2, False, 8, 0.2, 1.0),
     optimizer=OptimizerConfig("adamw", 1e-3, 0.25, 0.8, 0.05, 1.0, True),
     epochs=20,
@@ -69,6 +69,8 @@ FULL = TrainConfig(
         (DataConfig, "data.image_size", [0, -1, 32.0]),
         (DataConfig, "data.train_examples", [0, -1]),
         (DataConfig, "data.test_examples", [0, -1]),
+        (DataConfig, "data.test_share", [-0.1, 1, NAN, 0.2]),  # 0.2 is possible, but not of shapes
+        (DataConfig, "data.skip_unreadable", ["yes", True]),
         (DataConfig, "data.workers", [-1, None]),
         (AugmentConfig, "augment.crop_padding", [-1, 1.5]),
         (AugmentConfig, "augment.cutout", [-1, 1.5]),

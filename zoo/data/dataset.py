@@ -19,7 +19,8 @@ class DataUnavailableError(RuntimeError):
 class Source(Protocol):
     """Random access to examples: Grain's and TFDS's data-source protocol.
 
-    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int.
+    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int. A source that knows its
+    labels without reading its examples has them all in an attribute `labels`, int32 (N,).
     """
 
     def __len__(self) -> int: ...
@@ -53,10 +54,6 @@ class ArraySplit:
 
     def __getitem__(self, index: int, /) -> dict[str, Any]:
         return {"image": self.images[index], "label": int(self.labels[index])}
-
-    def first(self, count: int) -> ArraySplit:
-        """The first `count` examples."""
-        return ArraySplit(self.images[:count], self.labels[:count])
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,9 +87,13 @@ class DataConfig(_Section):
     image_size: int = 32
     """Height and width in pixels to which pictures are resized (image_folder only)."""
     train_examples: int | None = None
-    """Train on only the first N examples (shapes: generate N); None for all."""
+    """Train on only N examples, a fair sample of all classes (shapes: generate N); None for all."""
     test_examples: int | None = None
-    """Test on only the first N examples (shapes: generate N); None for all."""
+    """Test on only N examples, a fair sample of all classes (shapes: generate N); None for all."""
+    test_share: float = 0.0
+    """Share of each class to test on where there is no folder for it (image_folder only); 0 for none."""
+    skip_unreadable: bool = False
+    """Leave out pictures that cannot be decoded: all are decoded once, before the run (image_folder only)."""
     workers: int = 0
     """Processes that read data that is not kept in memory; 0 to read it in the main process."""
 
@@ -105,6 +109,10 @@ class DataConfig(_Section):
         self._require("image_size", self.image_size >= 1, "at least 1")
         self._require("train_examples", self.train_examples is None or self.train_examples >= 1, "at least 1")
         self._require("test_examples", self.test_examples is None or self.test_examples >= 1, "at least 1")
+        self._require("test_share", 0 <= self.test_share < 1, "at least 0 and below 1")
+        for name in ("test_share", "skip_unreadable"):
+            holds = self.name == "image_folder" or not getattr(self, name)
+            self._require(name, holds, f"left out for {self.name}, as it is for image_folder only")
         self._require("workers", self.workers >= 0, "at least 0")
 
 

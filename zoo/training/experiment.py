@@ -162,6 +162,9 @@ def build(config: TrainConfig) -> Experiment:
         image_size=data.image_size,
         train_examples=data.train_examples,
         test_examples=data.test_examples,
+        test_share=data.test_share,
+        skip_unreadable=data.skip_unreadable,
+        seed=config.seed,
     )
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
