@@ -52,7 +52,7 @@ class _Verdict:
     """Whether a picture can be read, and of which content of its file that was said."""
 
     size: int
-    modified: int
+    changed: int
     is_readable: bool
 
 
@@ -115,8 +115,8 @@ class PictureIndex:
     def readable(self, pictures: Sequence[str], shorter_side: int) -> list[str]:
         """Those of the pictures that can be decoded; each is tried once, and again when its file has changed.
 
-        A file is taken to be the same as long as its size and its time of modification are. With another version of
-        Pillow all are tried again.
+        A file is taken to be the same as long as its size and the time of its last change (`ctime`) are. With another
+        version of Pillow all are tried again.
 
         Args:
             pictures: paths within the root, as `walk` gives them.
@@ -128,10 +128,10 @@ class PictureIndex:
             folder, name = os.path.split(picture)
             status = os.stat(self._root / picture)
             verdict = self._remembered.verdicts.get(folder, {}).get(name)
-            if verdict is not None and (verdict.size, verdict.modified) == (status.st_size, status.st_mtime_ns):
+            if verdict is not None and (verdict.size, verdict.changed) == (status.st_size, status.st_ctime_ns):
                 verdicts[picture] = verdict
             else:
-                untried.append((picture, status.st_size, status.st_mtime_ns))
+                untried.append((picture, status.st_size, status.st_ctime_ns))
         if untried:
             self._is_changed = True
             print(f"Checking {len(untried):,} pictures in {self._root} (once)", file=sys.stderr)
@@ -146,8 +146,8 @@ class PictureIndex:
         with ThreadPoolExecutor() as pool:  # Pillow lets go of Python's lock while it decodes.
             try:
                 results = pool.map(is_readable, [picture for picture, _, _ in untried])
-                for (picture, size, modified), result in zip(untried, results, strict=True):
-                    verdicts[picture] = _Verdict(size, modified, result)
+                for (picture, size, changed), result in zip(untried, results, strict=True):
+                    verdicts[picture] = _Verdict(size, changed, result)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 self._remember(verdicts)
@@ -258,7 +258,7 @@ def _to_bytes(memory: _Memory) -> bytes:
             for folder, listing in memory.listings.items()
         },
         "verdicts": {
-            folder: {name: (verdict.size, verdict.modified, verdict.is_readable) for name, verdict in verdicts.items()}
+            folder: {name: (verdict.size, verdict.changed, verdict.is_readable) for name, verdict in verdicts.items()}
             for folder, verdicts in memory.verdicts.items()
         },
     }
