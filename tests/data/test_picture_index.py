@@ -113,6 +113,8 @@ def test_every_picture_is_tried_once(root: Path, monkeypatch: pytest.MonkeyPatch
     (root / "a" / "b" / "2.png").write_bytes(b"")
     assert readable(root) == ["a/1.png"]
     assert capsys.readouterr().err == f"Checking 2 pictures in {root} (once)\n"
+    (root / "a" / "notes.txt").touch()
+    settle(root / "a", 1_000_000_001)
     walk(root)  # which does not ask, but forgets nothing
     monkeypatch.setattr(picture_index, "read_picture", None)
     assert readable(root) == ["a/1.png"]

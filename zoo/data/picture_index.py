@@ -158,11 +158,11 @@ class PictureIndex:
 
     def save(self) -> None:
         """Keeps what was found for the next start; if that fails, a warning says so."""
+        if not self._is_changed:
+            return
         for folder, verdicts in self._remembered.verdicts.items():
             if folder in self._found.listings and folder not in self._found.verdicts:  # not asked for this time
                 self._found.verdicts[folder] = verdicts
-        if not self._is_changed and self._found.listings.keys() == self._remembered.listings.keys():
-            return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self._file) as unfinished:
