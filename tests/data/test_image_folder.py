@@ -10,6 +10,7 @@ from PIL import Image, features
 from zoo.data.dataset import DataUnavailableError
 from zoo.data.image_folder import TEST_FOLDERS, ImageFolder, load
 from zoo.pictures import UnreadablePictureError
+from zoo.preprocessing import Preprocessing, preprocess
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -316,3 +317,37 @@ def test_load_tells_what_it_uses_and_what_not(tmp_path: Path) -> None:
     assert load(tmp_path, 8).note == (
         "train: 2 pictures, 2 classes, 1 entry ignored (1 .txt); valid: 2 pictures, 2 classes; not used: notes.txt, val"
     )
+
+
+def test_for_random_crops_training_pictures_are_larger(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for number in range(2):
+            save(
+                tmp_path / name / f"{number}.png", np.random.default_rng(number).integers(0, 256, (90, 80, 3), np.uint8)
+            )
+    dataset = load(tmp_path, 56, test_share=0.5, random_crops=True)
+    assert (dataset.image_size, dataset.train_image_size) == (56, 64)
+    assert dataset.train[0]["image"].shape == (64, 64, 3)
+    assert dataset.test[0]["image"].shape == (56, 56, 3)
+    plain = load(tmp_path, 56, test_share=0.5)
+    assert plain.train_image_size is None
+    np.testing.assert_array_equal(dataset.test[0]["image"], plain.test[0]["image"])
+    larger = load(tmp_path, 64, test_share=0.5)
+    np.testing.assert_array_equal(dataset.train[0]["image"], larger.train[0]["image"])
+
+
+@pytest.mark.parametrize("test_share", [0, 0.5])
+def test_pictures_are_tested_on_as_the_weights_want_them(tmp_path: Path, test_share: float) -> None:
+    how = Preprocessing(48, 60, "bicubic", mean=(0.0,) * 3, std=(1.0,) * 3)
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    for folder in ("cat", "dog"):
+        for part in (".",) if test_share else ("train", "test"):
+            for number in range(2):
+                save(tmp_path / part / folder / f"{number}.png", picture)
+    dataset = load(tmp_path, 32, test_share=test_share, preprocessing=how)
+    assert dataset.preprocessing == Preprocessing(32, 40, "bicubic", mean=(0.0,) * 3, std=(1.0,) * 3)
+    expected = preprocess([picture], dataset.preprocessing)[0]
+    np.testing.assert_array_equal(np.float32(dataset.test[0]["image"]) / np.float32(255), expected)
+    plain = load(tmp_path, 32, test_share=test_share)
+    np.testing.assert_array_equal(dataset.train[0]["image"], plain.train[0]["image"])
+    assert (dataset.test[0]["image"] != plain.test[0]["image"]).any()

@@ -29,7 +29,7 @@ FULL = TrainConfig(
     name="everything-else",
     model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors"),
     data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 0.2, True, 2),
-    augment=AugmentConfig(2, False, 8, 0.2, 1.0),
+    augment=AugmentConfig(2, False, 8, 0.2, 1.0, 0.35, True, 0.4, 0.25),
     optimizer=OptimizerConfig("adamw", 1e-3, 0.25, 0.8, 0.05, 1.0, True),
     epochs=20,
     batch_size=64,
@@ -76,6 +76,10 @@ FULL = TrainConfig(
         (AugmentConfig, "augment.cutout", [-1, 1.5]),
         (AugmentConfig, "augment.mixup", [-0.1, NAN]),
         (AugmentConfig, "augment.cutmix", [-0.1, INF]),
+        (AugmentConfig, "augment.random_resized_crop", [-0.1, 1.1, NAN, True]),
+        (AugmentConfig, "augment.trivial_augment", [1, "wide", None]),
+        (AugmentConfig, "augment.color_jitter", [-0.1, NAN]),
+        (AugmentConfig, "augment.random_erasing", [-0.1, 1.1]),
         (OptimizerConfig, "optimizer.name", ["adam"]),
         (OptimizerConfig, "optimizer.learning_rate", [0, -0.1, NAN, INF, "0.1", True, None]),
         (OptimizerConfig, "optimizer.warmup", [-1, 1.0, NAN]),
@@ -105,7 +109,7 @@ def test_impossible_values_are_named_with_their_field(section, field, values):
 def test_values_at_the_limits_are_possible():
     ModelConfig(dropout=0, drop_path=0.0, width=1e-3, num_classes=2)
     DataConfig(name="tfds/mnist", image_size=1, train_examples=1, test_examples=1)
-    AugmentConfig(crop_padding=0, cutout=0, mixup=0, cutmix=0)
+    AugmentConfig(crop_padding=0, cutout=0, mixup=0, cutmix=0, random_resized_crop=1, random_erasing=1)
     OptimizerConfig(momentum=0, weight_decay=0, warmup=0)
     TrainConfig(epochs=1, batch_size=1, eval_batch_size=1, label_smoothing=0, seed=0)
 

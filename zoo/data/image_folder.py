@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections import Counter
@@ -13,9 +14,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from zoo.data import fair
-from zoo.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, DataUnavailableError, Source
+from zoo.data.dataset import Dataset, DataUnavailableError, Source
 from zoo.data.picture_index import SUFFIXES, PictureIndex
 from zoo.pictures import UnreadablePictureError, read_picture
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resized_crop
 
 TEST_FOLDERS = ("test", "valid", "val")  # The first one that is there is used.
 
@@ -60,7 +62,8 @@ class ImageFolder:
         top = index.listing()
         if not top.folders:
             raise DataUnavailableError(f"{directory} has no folders; there must be one for each class")
-        self._directory, self._image_size = directory, image_size
+        self._directory = directory
+        self._form: int | Preprocessing = image_size
         self.class_names = tuple(top.folders)
         self.ignored = Counter(top.ignored)
         if top.pictures:
@@ -88,18 +91,28 @@ class ImageFolder:
         return len(self._pictures)
 
     def __getitem__(self, index: int, /) -> dict[str, Any]:
-        """The example `index`: `"image"`, uint8 (image_size, image_size, 3), and `"label"`.
+        """The example `index`: `"image"`, uint8 (S, S, 3) where S is the `image_size`, and `"label"`.
 
         Raises:
             UnreadablePictureError: if the picture cannot be read; the message names its file.
         """
-        size = (self._image_size, self._image_size)
+        form = self._form
+        shorter_side = form if isinstance(form, int) else form.resize_size
         try:
-            picture = read_picture(os.path.join(self._directory, self._pictures[index]), self._image_size)
+            picture = read_picture(os.path.join(self._directory, self._pictures[index]), shorter_side)
         except UnreadablePictureError as error:
             raise UnreadablePictureError(f"{error} (--data.skip-unreadable leaves such pictures out)") from None
-        square = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
-        return {"image": np.asarray(square), "label": int(self.labels[index])}
+        if isinstance(form, int):
+            image = np.asarray(ImageOps.fit(picture, (form, form), Image.Resampling.BILINEAR))
+        else:
+            image = resized_crop(picture, form)
+        return {"image": image, "label": int(self.labels[index])}
+
+    def in_form(self, form: int | Preprocessing) -> ImageFolder:
+        """The same pictures, brought to another `image_size`, or resized and cropped as weights want it."""
+        other = copy.copy(self)
+        other._form = form
+        return other
 
     def describe(self) -> str:
         """What was found and what is not used, in a line."""
@@ -116,7 +129,14 @@ class ImageFolder:
 
 
 def load(
-    directory: Path, image_size: int, *, test_share: float = 0.0, skip_unreadable: bool = False, seed: int = 0
+    directory: Path,
+    image_size: int,
+    *,
+    test_share: float = 0.0,
+    skip_unreadable: bool = False,
+    random_crops: bool = False,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
 ) -> Dataset:
     """The data set whose pictures are in `directory/train/CLASS` and `directory/test/CLASS`.
 
@@ -126,9 +146,13 @@ def load(
 
     Args:
         directory: has the folders of the splits, or of the classes. Its name becomes the data set's.
-        image_size: height and width in pixels that every picture is brought to.
+        image_size: height and width in pixels of what a net sees.
         test_share: above 0 and below 1; 0 to ask for a test folder.
         skip_unreadable: see `ImageFolder`.
+        random_crops: bring training pictures to 8/7 of `image_size`, so that what is cropped out of them at random and
+            resized to `image_size` is less blurred.
+        preprocessing: how to resize and crop test pictures, at `image_size`, where start weights say so; otherwise they
+            are brought to `image_size` as training pictures are.
         seed: of the split by `test_share`.
 
     Raises:
@@ -161,25 +185,37 @@ def load(
         raise ValueError(
             f"{train_directory} has the single class {folder.class_names[0]}; there must be two or more to tell apart"
         )
-    train: Source = folder
+    train_image_size = round(image_size * 8 / 7) if random_crops else image_size
+    train: Source = folder.in_form(train_image_size)
     test: Source
+    test_form = image_size if preprocessing is None else preprocessing.at(image_size)
     notes = [f"{train_directory.name}: {folder.describe()}"]
     if test_directory is None:
-        train, test = fair.split(folder, folder.class_names, test_share, seed)
+        train, _ = fair.split(folder.in_form(train_image_size), folder.class_names, test_share, seed)
+        _, test = fair.split(folder.in_form(test_form), folder.class_names, test_share, seed)
         notes.append(f"{test_share:.3g} of each class, {_count(len(test), 'picture')}, for the test")
     else:
-        test = ImageFolder(test_directory, image_size, skip_unreadable=skip_unreadable)
-        _require_same_classes(folder, train_directory, test, test_directory)
-        notes.append(f"{test_directory.name}: {test.describe()}")
+        test_folder = ImageFolder(test_directory, image_size, skip_unreadable=skip_unreadable)
+        _require_same_classes(folder, train_directory, test_folder, test_directory)
+        notes.append(f"{test_directory.name}: {test_folder.describe()}")
+        test = test_folder.in_form(test_form)
     if train_directory != directory:
         used = {"train", *([] if test_directory is None else [test_directory.name])}
         unused = sorted(entry.name for entry in os.scandir(directory) if entry.name not in used)
         if unused:
             notes.append("not used: " + ", ".join(unused[:5]) + ", ..." * (len(unused) > 5))
     return Dataset(
-        directory.resolve().name, folder.class_names, image_size, train, test, IMAGENET_MEAN, IMAGENET_STD,
+        directory.resolve().name,
+        folder.class_names,
+        image_size,
+        train,
+        test,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
         note="; ".join(notes),
-    )  # fmt: skip
+        train_image_size=train_image_size if random_crops else None,
+        preprocessing=None if isinstance(test_form, int) else test_form,
+    )
 
 
 def _require_same_classes(train: ImageFolder, train_directory: Path, test: ImageFolder, test_directory: Path) -> None:

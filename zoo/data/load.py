@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zoo.data import cifar10, fair, image_folder, shapes, tfds_source
 from zoo.data.dataset import Dataset, Source
+from zoo.preprocessing import Preprocessing
 
 
 def load(
@@ -18,6 +19,8 @@ def load(
     test_examples: int | None = None,
     test_share: float = 0.0,
     skip_unreadable: bool = False,
+    random_crops: bool = False,
+    preprocessing: Preprocessing | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Loads a data set.
@@ -25,12 +28,11 @@ def load(
     Args:
         name: "shapes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared.
         directory: where it is; None for the usual place.
-        image_size: what an image folder's images are resized to.
+        image_size: what an image folder's pictures are resized to.
         train_examples: use only that many training examples, a sample as `zoo.data.fair.sample` draws it; None for
             all. TFDS's records do not tell their classes before they are decoded: there each example is as likely.
         test_examples: use only that many test examples, likewise.
-        test_share: see `zoo.data.image_folder.load`.
-        skip_unreadable: see `zoo.data.image_folder.load`.
+        test_share, skip_unreadable, random_crops, preprocessing: of an image folder, see `zoo.data.image_folder.load`.
         seed: of the samples and of the split by `test_share`. `shapes` are drawn from a seed of their own.
 
     Raises:
@@ -45,7 +47,13 @@ def load(
     elif name == "image_folder":
         assert directory is not None
         dataset = image_folder.load(
-            directory, image_size, test_share=test_share, skip_unreadable=skip_unreadable, seed=seed
+            directory,
+            image_size,
+            test_share=test_share,
+            skip_unreadable=skip_unreadable,
+            random_crops=random_crops,
+            preprocessing=preprocessing,
+            seed=seed,
         )
     else:
         dataset = tfds_source.load(name.removeprefix("tfds/"), directory)

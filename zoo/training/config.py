@@ -127,7 +127,7 @@ class AugmentConfig(_Section):
     _path = "augment."
 
     crop_padding: int = 4
-    """Pixels added on each side before a random crop back to size; 0 for no crop."""
+    """Pixels added on each side before a random crop back to size; 0 for no crop. See also random_resized_crop."""
     flip: bool = True
     """Mirror half of the images left to right."""
     cutout: int = 0
@@ -136,11 +136,21 @@ class AugmentConfig(_Section):
     """Alpha of the Beta distribution that MixUp draws from; 0 for none."""
     cutmix: float = 0.0
     """Alpha of the Beta distribution that CutMix draws from; 0 for none. Where both are on, each batch gets one."""
+    random_resized_crop: float = 0.0
+    """Smallest share of the area of a random crop that is resized, instead of one by crop_padding; 0 for none."""
+    trivial_augment: bool = False
+    """Apply one of the 14 operations of TrivialAugment to each image, of random strength."""
+    color_jitter: float = 0.0
+    """By how much brightness, contrast and saturation are changed at most; 0 for none."""
+    random_erasing: float = 0.0
+    """Probability with which a random rectangle of an image is blanked out; 0 for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("crop_padding", "cutout", "mixup", "cutmix"):
+        for name in ("crop_padding", "cutout", "mixup", "cutmix", "color_jitter"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("random_resized_crop", "random_erasing"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
 
 
 @dataclass(frozen=True)
