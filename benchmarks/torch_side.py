@@ -96,7 +96,25 @@ def inference(net: str, size: int, batch: int, dtype: str, compiled: bool) -> Ca
     return predict
 
 
+def decoding(directory: str, size: int, batch: int, workers: int) -> Callable[[int], None]:
+    """Batches of uint8 pictures of a folder, resized and cropped by torchvision; called with the number of batches."""
+    from torch.utils.data import DataLoader, RandomSampler
+    from torchvision import datasets, transforms
+
+    steps = [transforms.Resize(size), transforms.CenterCrop(size), transforms.PILToTensor()]
+    folder = datasets.ImageFolder(directory, transforms.Compose(steps))
+    endless = RandomSampler(folder, replacement=True, num_samples=2**40)
+    batches = iter(DataLoader(folder, batch, sampler=endless, num_workers=workers))
+
+    def read(count: int) -> None:
+        for _ in range(count):
+            next(batches)
+
+    return read
+
+
 KINDS: dict[str, Callable[..., Callable[..., Any]]] = {
+    "decoding": decoding,
     "convolution": convolution,
     "training": training,
     "inference": inference,

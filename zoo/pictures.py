@@ -102,6 +102,8 @@ def _opaque_rgb(image: Image.Image, white: float) -> Image.Image:
 def _white_level(image: Image.Image) -> float:
     if not image.mode.startswith(("I", "F")):
         return 255
+    if image.mode.startswith("I;16"):  # of which Pillow tells no extrema if it is big-endian
+        return 65535
     low, high = image.getextrema()
     highest = 255 if image.mode == "F" else 65535
     if not 0 <= low <= high <= highest:  # type: ignore[operator]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,6 +34,10 @@ class Preprocessing:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+
+    def at(self, input_size: int) -> Preprocessing:
+        """The same for crops of another size: they show the same part of a picture, but for rounding."""
+        return replace(self, input_size=input_size, resize_size=round(self.resize_size * input_size / self.input_size))
 
 
 def preprocess(images: Iterable[Any], info: ModelInfo | Preprocessing) -> np.ndarray:
@@ -64,14 +68,15 @@ def preprocess(images: Iterable[Any], info: ModelInfo | Preprocessing) -> np.nda
             if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
                 raise ValueError(f"an image of {array.dtype} {array.shape} must be uint8 (H, W, 3) or (H, W)")
             image = Image.fromarray(array)
-        pictures.append(_resized_crop(to_rgb(image, how.resize_size), how))
+        pictures.append(resized_crop(to_rgb(image, how.resize_size), how))
     if not pictures:
         raise ValueError("there are no images")
     mean, std = (np.asarray(values, np.float32) for values in (how.mean, how.std))
     return (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / std
 
 
-def _resized_crop(image: Image.Image, how: Preprocessing) -> np.ndarray:
+def resized_crop(image: Image.Image, how: Preprocessing) -> np.ndarray:
+    """An RGB picture as `preprocess` resizes and crops it: uint8 (input_size, input_size, 3)."""
     from PIL import Image
 
     image = _without_far_ends(image, how)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo.data import cifar10, image_folder
+from zoo.data import cifar10, tfds_source
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.load import load
 
@@ -21,20 +21,30 @@ def test_shapes_are_generated_in_the_sizes_asked_for():
     assert (len(loaded.train), len(loaded.test)) == (30, 20)
 
 
-def test_a_split_in_memory_is_cut_and_stays_in_memory(monkeypatch):
+def test_a_sample_of_a_split_in_memory_stays_in_memory_and_is_told_of(monkeypatch):
     monkeypatch.setattr(cifar10, "load", lambda directory: dataset(split(10), split(6)))
     loaded = load("cifar10", train_examples=4)
     assert isinstance(loaded.train, ArraySplit)
     assert (len(loaded.train), len(loaded.test)) == (4, 6)
+    assert sorted(loaded.train.labels) == [0, 0, 1, 1]
+    assert loaded.note == "4 of 10 training images are drawn of all classes"
 
 
-def test_a_source_is_cut_without_being_read(monkeypatch, tmp_path):
-    source = [{"image": None, "label": index} for index in range(10)]
-    monkeypatch.setattr(image_folder, "load", lambda directory, image_size: dataset(source, source))
-    loaded = load("image_folder", tmp_path, test_examples=3)
-    assert loaded.train is source
-    assert len(loaded.test) == 3
-    assert loaded.test[2]["label"] == 2
+def test_a_sample_of_unknown_labels_is_drawn_without_being_read(monkeypatch):
+    class Unread:
+        def __len__(self) -> int:
+            return 1000
+
+        def __getitem__(self, index: int, /) -> dict[str, int]:
+            return {"label": index}
+
+    monkeypatch.setattr(tfds_source, "load", lambda name, directory: dataset(Unread(), Unread()))
+    tests = [load("tfds/stub", test_examples=100, seed=seed).test for seed in (0, 0, 1)]
+    drawn, again, other = ([test[index]["label"] for index in range(100)] for test in tests)
+    assert drawn == again == sorted(set(drawn))
+    assert drawn != other
+    assert 30 < sum(label < 500 for label in drawn) < 70
+    assert load("tfds/stub", test_examples=100).note == "100 of 1,000 test images are drawn whatever their classes"
 
 
 def test_asking_for_more_than_there_is_is_refused(monkeypatch):

@@ -83,7 +83,7 @@ def test_worker_processes_give_the_same_batches_and_errors(tmp_path: Path) -> No
         return arrived, str(caught.value)
 
     in_threads, message = read(0)
-    assert message == f"cannot read the picture {tmp_path}/c/7.png: Pillow knows no such format"
+    assert message.startswith(f"cannot read the picture {tmp_path}/c/7.png: Pillow knows no such format")
     assert len(in_threads) >= 2
     assert read(2) == (in_threads, message)
 

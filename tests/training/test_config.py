@@ -28,8 +28,8 @@ NAN, INF = float("nan"), float("inf")
 FULL = TrainConfig(
     name="everything-else",
     model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors"),
-    data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 2),
-    augment=AugmentConfig(2, False, 8, 0.2, 1.0),
+    data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 0.2, True, 2),
+    augment=AugmentConfig(2, False, 8, 0.2, 1.0, 0.35, True, 0.4, 0.25),
     optimizer=OptimizerConfig(
         "adamw", 1e-3, "step", 0.25, (0.3, 0.6), 0.2, 1.0, 0.8, 0.05, 1.0, ("stem", "stages.0.*"), 0.1, True
     ),
@@ -71,11 +71,17 @@ FULL = TrainConfig(
         (DataConfig, "data.image_size", [0, -1, 32.0]),
         (DataConfig, "data.train_examples", [0, -1]),
         (DataConfig, "data.test_examples", [0, -1]),
+        (DataConfig, "data.test_share", [-0.1, 1, NAN, 0.2]),  # 0.2 is possible, but not of shapes
+        (DataConfig, "data.skip_unreadable", ["yes", True]),
         (DataConfig, "data.workers", [-1, None]),
         (AugmentConfig, "augment.crop_padding", [-1, 1.5]),
         (AugmentConfig, "augment.cutout", [-1, 1.5]),
         (AugmentConfig, "augment.mixup", [-0.1, NAN]),
         (AugmentConfig, "augment.cutmix", [-0.1, INF]),
+        (AugmentConfig, "augment.random_resized_crop", [-0.1, 1.1, NAN, True]),
+        (AugmentConfig, "augment.trivial_augment", [1, "wide", None]),
+        (AugmentConfig, "augment.color_jitter", [-0.1, NAN]),
+        (AugmentConfig, "augment.random_erasing", [-0.1, 1.1]),
         (OptimizerConfig, "optimizer.name", ["adagrad"]),
         (OptimizerConfig, "optimizer.learning_rate", [0, -0.1, NAN, INF, "0.1", True]),
         (OptimizerConfig, "optimizer.schedule", ["linear", None]),
@@ -117,7 +123,7 @@ def test_steps_of_the_learning_rate_come_one_after_another(shares):
 def test_values_at_the_limits_are_possible():
     ModelConfig(dropout=0, drop_path=0.0, width=1e-3, num_classes=2)
     DataConfig(name="tfds/mnist", image_size=1, train_examples=1, test_examples=1)
-    AugmentConfig(crop_padding=0, cutout=0, mixup=0, cutmix=0)
+    AugmentConfig(crop_padding=0, cutout=0, mixup=0, cutmix=0, random_resized_crop=1, random_erasing=1)
     OptimizerConfig(momentum=0, weight_decay=0, warmup=0)
     TrainConfig(epochs=1, batch_size=1, eval_batch_size=1, label_smoothing=0, seed=0)
 

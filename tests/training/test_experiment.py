@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.training import experiment
-from zoo.training.config import DataConfig, ModelConfig, TrainConfig
+from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, TrainConfig
 from zoo.training.experiment import build
 
 
@@ -108,3 +109,29 @@ def test_the_devices_are_described_and_must_divide_the_batch(build_with, monkeyp
     assert any("the training images are split, 0 MB on each device" in line for line in built.describe())
     with pytest.raises(ValueError, match="batch_size=6 cannot be split over 4 devices; 4 or 8 can"):
         build_with(batch_size=6, devices=4, **model)
+
+
+def test_pictures_are_tested_on_as_the_start_weights_want_them(tmp_path):
+    for part, name in (("train", "a"), ("train", "b"), ("val", "a"), ("val", "b")):
+        (tmp_path / part / name).mkdir(parents=True)
+        Image.new("RGB", (40, 50)).save(tmp_path / part / name / "0.png")
+    model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=2, small_images=True)
+    description = {
+        "model": "mobilenet_v1", "options": {"width": 0.25, "num_classes": 2, "small_images": True},
+        "image_size": 28, "resize_size": 35, "interpolation": "bicubic", "mean": (0.1,) * 3, "std": (0.2,) * 3,
+    }  # fmt: skip
+    zoo.save_weights(model, tmp_path / "start.safetensors", description)
+    built = build(
+        TrainConfig(
+            model=ModelConfig("mobilenet_v1", weights=str(tmp_path / "start.safetensors")),
+            data=DataConfig("image_folder", tmp_path),
+            augment=AugmentConfig(random_resized_crop=0.35),
+            batch_size=2,
+            devices=1,
+        )
+    )
+    lines = built.describe()
+    assert "training pictures are read at 37x37 pixels, out of which random crops are taken" in lines
+    assert lines[-1].endswith("and test pictures resized to 40 pixels (bicubic) and cropped to 32")
+    written = {key: built.weights_description[key] for key in ("image_size", "resize_size", "interpolation")}
+    assert written == {"image_size": 32, "resize_size": 40, "interpolation": "bicubic"}

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
+from zoo.data.dataset import ArraySplit
 from zoo.data.stream import stream
+from zoo.training.config import AugmentConfig
 from zoo.training.feed import Evaluator, ResidentFeed, StreamFeed
+from zoo.training.loop import _make_feed
 
 
 def as_list(split):
@@ -28,6 +33,14 @@ def test_a_stream_trains_with_the_same_step(make_trainer, dataset, devices):
     resumed = StreamFeed(trainer, source, state, image_size=8, workers=0).advance(state, 4)
     for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_larger_images_are_streamed_to_be_cropped(make_trainer, dataset):
+    trainer, state = make_trainer(augment=AugmentConfig(random_resized_crop=0.5))
+    larger = ArraySplit(dataset.train.images.repeat(2, 1).repeat(2, 2), dataset.train.labels)
+    feed = _make_feed(trainer, replace(dataset, train=as_list(larger), train_image_size=16), state)
+    assert int(feed.advance(state, 1).step) == 1
+    feed.close()
 
 
 def test_resident_data_is_trained_on_in_chunks(make_trainer, dataset):

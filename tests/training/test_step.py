@@ -63,6 +63,38 @@ def test_augmentation_depends_on_the_seed_and_the_step_alone(make_trainer, datas
     assert (differently(jnp.int32(7), images, labels)[0] != inputs).any()
 
 
+def test_each_augmentation_of_the_config_is_applied_to_what_it_takes(make_trainer, dataset, monkeypatch):
+    trainer, _ = make_trainer(
+        augment=AugmentConfig(
+            flip=False, random_resized_crop=0.5, trivial_augment=True, color_jitter=0.3, random_erasing=0.2
+        )
+    )
+    called = []
+
+    def record(name, dtype, size):
+        def replacement(key, images, *arguments):
+            assert (images.dtype, images.shape[1]) == (dtype, size)
+            called.append((name, *arguments, tuple(jax.random.key_data(key).tolist())))
+            return images[:, :8, :8]
+
+        monkeypatch.setattr(f"zoo.data.augment.{name}", replacement)
+
+    record("random_crop", "uint8", 10)
+    record("random_resized_crop", "uint8", 10)
+    record("trivial_augment", "uint8", 8)
+    record("color_jitter", "uint8", 8)
+    record("random_erasing", "float32", 8)
+    inputs, _ = trainer._augment(jnp.int32(0), jnp.zeros((4, 10, 10, 3), jnp.uint8), jnp.zeros(4, jnp.int32))
+    assert inputs.shape == (4, 8, 8, 3)
+    assert [call[:-1] for call in called] == [
+        ("random_resized_crop", 8, 0.5),
+        ("trivial_augment",),
+        ("color_jitter", 0.3),
+        ("random_erasing", 0.2),
+    ]
+    assert len({call[-1] for call in called}) == 4
+
+
 def test_a_batch_is_mixed_by_mixup_or_by_cutmix_not_by_both(make_trainer, dataset, monkeypatch):
     monkeypatch.setattr("zoo.data.augment.mixup", lambda key, images, targets, alpha: (images + 100, targets + 1))
     monkeypatch.setattr("zoo.data.augment.cutmix", lambda key, images, targets, alpha: (images + 200, targets + 2))

@@ -77,3 +77,13 @@ def test_a_file_of_torchvision_is_known_by_its_name(tmp_path):
     checkpoint = find_checkpoint(tmp_path / "mobilenet_v2-7ebf99e0.pth")
     assert checkpoint.model == "mobilenet_v2"
     assert checkpoint.preprocessing == Preprocessing(224, 232)
+
+
+def test_a_run_tells_how_its_test_pictures_were_resized(tmp_path):
+    said = {"image_size": 32, "mean": [0.1] * 3, "std": [0.2] * 3}
+    for more, expected in (
+        ({}, Preprocessing(32, 32, "bilinear", (0.1,) * 3, (0.2,) * 3)),
+        ({"resize_size": 40, "interpolation": "bicubic"}, Preprocessing(32, 40, "bicubic", (0.1,) * 3, (0.2,) * 3)),
+    ):
+        write_tensors(tmp_path / "w.safetensors", {}, said | more)
+        assert find_checkpoint(tmp_path / "w.safetensors").preprocessing == expected

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from zoo.preprocessing import Preprocessing
 
 
 class DataUnavailableError(RuntimeError):
@@ -19,7 +18,8 @@ class DataUnavailableError(RuntimeError):
 class Source(Protocol):
     """Random access to examples: Grain's and TFDS's data-source protocol.
 
-    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int.
+    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int. A source that knows its
+    labels without reading its examples has them all in an attribute `labels`, int32 (N,).
     """
 
     def __len__(self) -> int: ...
@@ -54,10 +54,6 @@ class ArraySplit:
     def __getitem__(self, index: int, /) -> dict[str, Any]:
         return {"image": self.images[index], "label": int(self.labels[index])}
 
-    def first(self, count: int) -> ArraySplit:
-        """The first `count` examples."""
-        return ArraySplit(self.images[:count], self.labels[:count])
-
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -66,11 +62,14 @@ class Dataset:
     Attributes:
         name: what it is called in tables and reports.
         class_names: label -> name.
-        image_size: height and width in pixels of every image.
+        image_size: height and width in pixels of the test images, and of what a net sees.
         train: an `ArraySplit` where the data fits on the device; any other `Source` streams through Grain.
         test: likewise.
         mean, std: per-channel statistics of pixels in units of 0 to 1, with which images are normalised.
         note: what was found and what is not used, one line for the start of a run; empty if there is nothing to tell.
+        train_image_size: height and width of the training images, where they are larger than what a net sees, which is
+            cropped out of them; None for `image_size`.
+        preprocessing: how test pictures are resized and cropped, where the start weights say so.
     """
 
     name: str
@@ -81,3 +80,5 @@ class Dataset:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     note: str = ""
+    train_image_size: int | None = None
+    preprocessing: Preprocessing | None = None

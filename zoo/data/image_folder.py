@@ -1,142 +1,233 @@
-"""Images in folders named after their classes, decoded when they are read."""
+"""Pictures in folders named after their classes, decoded when they are read."""
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from zoo.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, DataUnavailableError
-from zoo.pictures import read_picture
+from zoo.data import fair
+from zoo.data.dataset import Dataset, DataUnavailableError, Source
+from zoo.data.picture_index import SUFFIXES, PictureIndex
+from zoo.pictures import UnreadablePictureError, read_picture
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resized_crop
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+TEST_FOLDERS = ("test", "valid", "val")  # The first one that is there is used.
 
 # Pillow warns of large pictures without a file's name; `read_picture` refuses what is too large by its name.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class ImageFolder:
-    """The images `directory/CLASS/*` of types PNG, JPEG and WebP, a `Source`.
+    """The pictures below the folders of a directory, a `Source`.
 
-    An image is converted to RGB, as `zoo.pictures.to_rgb` does it; its largest centred square is resized, with
-    antialiasing, to `image_size`. Labels number the class names in alphabetical order, and images are in the order of
-    class and file name.
+    Each folder is a class, and all pictures below it are of that class, however deep: `directory/CLASS/more/a.png`.
+    `zoo.data.picture_index` says what is a picture, what a folder, and what is ignored.
+
+    A picture is converted to RGB, as `zoo.pictures.to_rgb` does it; its largest centred square is resized, with
+    antialiasing, to `image_size`. Labels number the class names in alphabetical order, and pictures are in the order of
+    class and path.
 
     Args:
-        directory: has one folder for each class. Folders whose names begin with a dot are no classes.
-        image_size: height and width in pixels that every image is brought to.
+        directory: has one folder for each class.
+        image_size: height and width in pixels that every picture is brought to.
+        skip_unreadable: leave out what cannot be decoded. To know it before the first example, all pictures are decoded
+            here, once: the index remembers the result until a file changes.
 
     Attributes:
         class_names: label -> name.
-        ignored: how many files are in the directory and its classes, however deep, that are not used.
+        labels: int32, shape (N,).
+        ignored: kind -> number of the entries that are not used.
+        skipped: paths of the pictures that cannot be read, if they are skipped.
 
     Raises:
-        DataUnavailableError: if there is no such directory, no class in it, or no image in a class.
+        DataUnavailableError: if there is no such directory, no class in it, or no picture in a class.
+        OSError: if a folder cannot be read.
         ValueError: if `image_size` is less than 1.
     """
 
-    def __init__(self, directory: Path, image_size: int) -> None:
+    def __init__(self, directory: Path, image_size: int, *, skip_unreadable: bool = False) -> None:
         if image_size < 1:
             raise ValueError(f"image_size must be at least 1, not {image_size}")
         if not directory.is_dir():
             raise DataUnavailableError(f"there is no directory {directory}")
-        classes: list[os.DirEntry[str]] = []
-        others: list[os.DirEntry[str]] = []
-        for entry in os.scandir(directory):
-            (classes if entry.is_dir() and not entry.name.startswith(".") else others).append(entry)
-        if not classes:
+        index = PictureIndex(directory)
+        top = index.listing()
+        if not top.folders:
             raise DataUnavailableError(f"{directory} has no folders; there must be one for each class")
-        classes.sort(key=lambda entry: entry.name)
-        self.class_names = tuple(folder.name for folder in classes)
-        self._image_size = image_size
-        self._files: list[tuple[str, int]] = []
-        for label, folder in enumerate(classes):
-            files = []
-            for entry in os.scandir(folder):
-                if entry.name.lower().endswith(_SUFFIXES) and entry.is_file():
-                    files.append(entry.path)
-                else:
-                    others.append(entry)
-            if not files:
-                raise DataUnavailableError(f"{folder.path} has no images ({', '.join(_SUFFIXES)})")
-            self._files += [(file, label) for file in sorted(files)]
-        self.ignored = sum(map(_count_files, others))
+        self._directory = directory
+        self._form: int | Preprocessing = image_size
+        self.class_names = tuple(top.folders)
+        self.ignored = Counter(top.ignored)
+        if top.pictures:
+            self.ignored["in no class"] = len(top.pictures)
+        pictures: list[list[str]] = []
+        for folder in top.folders:
+            found, ignored = index.walk(folder)
+            if not found:
+                raise DataUnavailableError(f"{directory / folder} has no pictures ({', '.join(SUFFIXES)})")
+            pictures.append(found)
+            self.ignored += ignored
+        self.skipped: list[str] = []
+        if skip_unreadable:
+            readable = set(index.readable(list(chain(*pictures)), image_size))
+            for label, found in enumerate(pictures):
+                pictures[label] = [picture for picture in found if picture in readable]
+                self.skipped += [picture for picture in found if picture not in readable]
+                if not pictures[label]:
+                    raise DataUnavailableError(f"no picture in {directory / top.folders[label]} can be read")
+        index.save()
+        self._pictures = list(chain(*pictures))
+        self.labels = np.repeat(np.arange(len(pictures), dtype=np.int32), list(map(len, pictures)))
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._pictures)
 
     def __getitem__(self, index: int, /) -> dict[str, Any]:
-        """The example `index`: `"image"`, uint8 (image_size, image_size, 3), and `"label"`.
+        """The example `index`: `"image"`, uint8 (S, S, 3) where S is the `image_size`, and `"label"`.
 
         Raises:
-            UnreadablePictureError: if the image cannot be read; the message names its file.
+            UnreadablePictureError: if the picture cannot be read; the message names its file.
         """
-        path, label = self._files[index]
-        size = (self._image_size, self._image_size)
-        square = ImageOps.fit(read_picture(path, self._image_size), size, Image.Resampling.BILINEAR)
-        return {"image": np.asarray(square), "label": label}
+        form = self._form
+        shorter_side = form if isinstance(form, int) else form.resize_size
+        try:
+            picture = read_picture(os.path.join(self._directory, self._pictures[index]), shorter_side)
+        except UnreadablePictureError as error:
+            raise UnreadablePictureError(f"{error} (--data.skip-unreadable leaves such pictures out)") from None
+        if isinstance(form, int):
+            image = np.asarray(ImageOps.fit(picture, (form, form), Image.Resampling.BILINEAR))
+        else:
+            image = resized_crop(picture, form)
+        return {"image": image, "label": int(self.labels[index])}
+
+    def in_form(self, form: int | Preprocessing) -> ImageFolder:
+        """The same pictures, brought to another `image_size`, or resized and cropped as weights want it."""
+        other = copy.copy(self)
+        other._form = form
+        return other
+
+    def describe(self) -> str:
+        """What was found and what is not used, in a line."""
+        line = f"{_count(len(self), 'picture')}, {_count(len(self.class_names), 'class', 'classes')}"
+        if self.ignored:
+            kinds = [
+                f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda item: (-item[1], item))
+            ]
+            listed = ", ".join(kinds[:5]) + ", ..." * (len(kinds) > 5)
+            line += f", {_count(self.ignored.total(), 'entry', 'entries')} ignored ({listed})"
+        if self.skipped:
+            line += f", {_count(len(self.skipped), 'unreadable picture')} skipped, the first is {self.skipped[0]}"
+        return line
 
 
-def _count_files(entry: os.DirEntry[str]) -> int:
-    """How many files an entry of a folder stands for; links to folders are not followed."""
-    if not entry.is_dir(follow_symlinks=False):
-        return 1
-    return sum(len(files) for _, _, files in os.walk(entry))
+def load(
+    directory: Path,
+    image_size: int,
+    *,
+    test_share: float = 0.0,
+    skip_unreadable: bool = False,
+    random_crops: bool = False,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """The data set whose pictures are in `directory/train/CLASS` and `directory/test/CLASS`.
 
-
-def load(directory: Path, image_size: int) -> Dataset:
-    """The data set whose images are in `directory/train/CLASS` and `directory/test/CLASS` (or `val/CLASS`).
-
+    `valid` and `val` are other names of `test`, which is used if there are several. Where there is none, `test_share`
+    takes that share of each class out of `directory/train/CLASS` or, without a `train`, out of `directory/CLASS`.
     Pixels are normalised with ImageNet's statistics.
 
     Args:
-        directory: has the folders of the two splits. Its name becomes the data set's.
-        image_size: height and width in pixels that every image is brought to.
+        directory: has the folders of the splits, or of the classes. Its name becomes the data set's.
+        image_size: height and width in pixels of what a net sees.
+        test_share: above 0 and below 1; 0 to ask for a test folder.
+        skip_unreadable: see `ImageFolder`.
+        random_crops: bring training pictures to 8/7 of `image_size`, so that what is cropped out of them at random and
+            resized to `image_size` is less blurred.
+        preprocessing: how to resize and crop test pictures, at `image_size`, where start weights say so; otherwise they
+            are brought to `image_size` as training pictures are.
+        seed: of the split by `test_share`.
 
     Raises:
-        DataUnavailableError: if a split or its images are not there.
-        ValueError: if the splits have different classes, or `image_size` is less than 1.
+        DataUnavailableError: if a split or its pictures are not there.
+        OSError: if a folder cannot be read.
+        ValueError: if the splits have different classes or there is a single one, if there is both a test folder and a
+            `test_share`, if a class is too small to be split, or `image_size` is less than 1.
     """
-    test_directory = directory / "test" if (directory / "test").is_dir() else directory / "val"
-    for split in (directory, directory / "train", test_directory):
-        if not split.is_dir():
-            or_test = f" (nor {directory / 'test'})" if split == test_directory else ""
-            raise DataUnavailableError(f"there is no directory {split}{or_test}")
-    train, test = ImageFolder(directory / "train", image_size), ImageFolder(test_directory, image_size)
-    if train.class_names != test.class_names:
-        only_train = sorted(set(train.class_names) - set(test.class_names))
-        only_test = sorted(set(test.class_names) - set(train.class_names))
-        raise ValueError(
-            f"the classes of {test_directory} must be those of {directory / 'train'}. "
-            f"Only in the former: {', '.join(only_test) or 'none'}. "
-            f"Only in the latter: {', '.join(only_train) or 'none'}."
+    if not directory.is_dir():
+        raise DataUnavailableError(f"there is no directory {directory}")
+    train_directory = directory / "train"
+    test_directory = next((directory / name for name in TEST_FOLDERS if (directory / name).is_dir()), None)
+    other_names = f" (nor {' or '.join(TEST_FOLDERS[1:])})"
+    if test_share and test_directory is not None:
+        raise ValueError(f"test_share is {test_share}, but {test_directory} is there to test on; leave out one of them")
+    if not train_directory.is_dir():
+        if not test_share:
+            raise DataUnavailableError(
+                f"there is no directory {train_directory}. If {directory} has the folders of the classes, "
+                "--data.test-share 0.2 takes that share of each to test on"
+            )
+        train_directory = directory
+    elif test_directory is None and not test_share:
+        raise DataUnavailableError(
+            f"there is no directory {directory / 'test'}{other_names}; --data.test-share 0.2 takes that share of each "
+            f"class of {train_directory} to test on"
         )
-    used = {"train", test_directory.name}
-    unused = sorted(entry.name for entry in os.scandir(directory) if entry.name not in used)
+    folder = ImageFolder(train_directory, image_size, skip_unreadable=skip_unreadable)
+    if len(folder.class_names) < 2:
+        raise ValueError(
+            f"{train_directory} has the single class {folder.class_names[0]}; there must be two or more to tell apart"
+        )
+    train_image_size = round(image_size * 8 / 7) if random_crops else image_size
+    train: Source = folder.in_form(train_image_size)
+    test: Source
+    test_form = image_size if preprocessing is None else preprocessing.at(image_size)
+    notes = [f"{train_directory.name}: {folder.describe()}"]
+    if test_directory is None:
+        train, _ = fair.split(folder.in_form(train_image_size), folder.class_names, test_share, seed)
+        _, test = fair.split(folder.in_form(test_form), folder.class_names, test_share, seed)
+        notes.append(f"{test_share:.3g} of each class, {_count(len(test), 'picture')}, for the test")
+    else:
+        test_folder = ImageFolder(test_directory, image_size, skip_unreadable=skip_unreadable)
+        _require_same_classes(folder, train_directory, test_folder, test_directory)
+        notes.append(f"{test_directory.name}: {test_folder.describe()}")
+        test = test_folder.in_form(test_form)
+    if train_directory != directory:
+        used = {"train", *([] if test_directory is None else [test_directory.name])}
+        unused = sorted(entry.name for entry in os.scandir(directory) if entry.name not in used)
+        if unused:
+            notes.append("not used: " + ", ".join(unused[:5]) + ", ..." * (len(unused) > 5))
     return Dataset(
         directory.resolve().name,
-        train.class_names,
+        folder.class_names,
         image_size,
         train,
         test,
         IMAGENET_MEAN,
         IMAGENET_STD,
-        note="; ".join(
-            [
-                f"train: {_summary(train)}",
-                f"{test_directory.name}: {_summary(test)}",
-                *(["not used: " + ", ".join(unused[:5]) + ", ..." * (len(unused) > 5)] if unused else []),
-            ]
-        ),
+        note="; ".join(notes),
+        train_image_size=train_image_size if random_crops else None,
+        preprocessing=None if isinstance(test_form, int) else test_form,
     )
 
 
-def _summary(folder: ImageFolder) -> str:
-    counts = {"picture": len(folder), "class": len(folder.class_names), "file": folder.ignored}
-    plural = {"picture": "pictures", "class": "classes", "file": "files"}
-    pictures, classes, files = (f"{count:,} {name if count == 1 else plural[name]}" for name, count in counts.items())
-    return f"{pictures}, {classes}" + f", {files} ignored" * (folder.ignored > 0)
+def _require_same_classes(train: ImageFolder, train_directory: Path, test: ImageFolder, test_directory: Path) -> None:
+    if train.class_names != test.class_names:
+        only_train = sorted(set(train.class_names) - set(test.class_names))
+        only_test = sorted(set(test.class_names) - set(train.class_names))
+        raise ValueError(
+            f"the classes of {test_directory} must be those of {train_directory}. "
+            f"Only in the former: {', '.join(only_test) or 'none'}. "
+            f"Only in the latter: {', '.join(only_train) or 'none'}."
+        )
+
+
+def _count(count: int, one: str, several: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from zoo.data import cifar10, image_folder, shapes, tfds_source
-from zoo.data.dataset import ArraySplit, Dataset, Source
+from zoo.data import cifar10, fair, image_folder, shapes, tfds_source
+from zoo.data.dataset import Dataset, Source
+from zoo.preprocessing import Preprocessing
 
 
 def load(
@@ -18,19 +17,27 @@ def load(
     image_size: int = 32,
     train_examples: int | None = None,
     test_examples: int | None = None,
+    test_share: float = 0.0,
+    skip_unreadable: bool = False,
+    random_crops: bool = False,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
 ) -> Dataset:
     """Loads a data set.
 
     Args:
         name: "shapes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared.
         directory: where it is; None for the usual place.
-        image_size: what an image folder's images are resized to.
-        train_examples: use only that many training examples, the first ones; None for all.
-        test_examples: use only that many test examples, the first ones; None for all.
+        image_size: what an image folder's pictures are resized to.
+        train_examples: use only that many training examples, a sample as `zoo.data.fair.sample` draws it; None for
+            all. TFDS's records do not tell their classes before they are decoded: there each example is as likely.
+        test_examples: use only that many test examples, likewise.
+        test_share, skip_unreadable, random_crops, preprocessing: of an image folder, see `zoo.data.image_folder.load`.
+        seed: of the samples and of the split by `test_share`. `shapes` are drawn from a seed of their own.
 
     Raises:
         DataUnavailableError: if the data is not there or damaged, and cannot be had.
-        ValueError: if there are fewer examples than asked for.
+        ValueError: if there are fewer examples than asked for, or an image folder cannot be used.
     """
     if name == "shapes":
         sizes = {"train_examples": train_examples, "test_examples": test_examples}
@@ -39,35 +46,28 @@ def load(
         dataset = cifar10.load(directory)
     elif name == "image_folder":
         assert directory is not None
-        dataset = image_folder.load(directory, image_size)
+        dataset = image_folder.load(
+            directory,
+            image_size,
+            test_share=test_share,
+            skip_unreadable=skip_unreadable,
+            random_crops=random_crops,
+            preprocessing=preprocessing,
+            seed=seed,
+        )
     else:
         dataset = tfds_source.load(name.removeprefix("tfds/"), directory)
-    return replace(
-        dataset,
-        train=_first(dataset.train, train_examples, "training"),
-        test=_first(dataset.test, test_examples, "test"),
-    )
+    train, train_note = _sample(dataset.train, train_examples, "training", seed)
+    test, test_note = _sample(dataset.test, test_examples, "test", seed)
+    note = "; ".join(filter(None, (dataset.note, train_note, test_note)))
+    return replace(dataset, train=train, test=test, note=note)
 
 
-def _first(source: Source, count: int | None, split: str) -> Source:
+def _sample(source: Source, count: int | None, split: str, seed: int) -> tuple[Source, str]:
+    """The sample, and what to say of it."""
     if count is None:
-        return source
+        return source, ""
     if count > len(source):
         raise ValueError(f"{count} {split} examples asked for, but there are {len(source)}")
-    if isinstance(source, ArraySplit):
-        return source.first(count)
-    return _Prefix(source, count)
-
-
-class _Prefix:
-    """The first examples of a source, itself a `Source`."""
-
-    def __init__(self, source: Source, count: int) -> None:
-        self._source = source
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int, /) -> Mapping[str, Any]:
-        return self._source[index]
+    drawn = "of all classes" if fair.labels_of(source) is not None else "whatever their classes"
+    return fair.sample(source, count, seed), f"{count:,} of {len(source):,} {split} images are drawn {drawn}"

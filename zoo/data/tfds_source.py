@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, DataUnavailableError, Source
+from zoo.data.dataset import Dataset, DataUnavailableError, Source
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 
 def load(name: str, directory: Path | None = None) -> Dataset:

@@ -88,9 +88,13 @@ class DataConfig(_Section):
     image_size: int = 32
     """Height and width in pixels to which pictures are resized (image_folder only)."""
     train_examples: int | None = None
-    """Train on only the first N examples (shapes: generate N); None for all."""
+    """Train on only N examples, a fair sample of all classes (shapes: generate N); None for all."""
     test_examples: int | None = None
-    """Test on only the first N examples (shapes: generate N); None for all."""
+    """Test on only N examples, a fair sample of all classes (shapes: generate N); None for all."""
+    test_share: float = 0.0
+    """Share of each class to test on where there is no folder for it (image_folder only); 0 for none."""
+    skip_unreadable: bool = False
+    """Leave out pictures that cannot be decoded: all are decoded once, before the run (image_folder only)."""
     workers: int = 0
     """Processes that read data that is not kept in memory; 0 to read it in the main process."""
 
@@ -106,6 +110,10 @@ class DataConfig(_Section):
         self._require("image_size", self.image_size >= 1, "at least 1")
         self._require("train_examples", self.train_examples is None or self.train_examples >= 1, "at least 1")
         self._require("test_examples", self.test_examples is None or self.test_examples >= 1, "at least 1")
+        self._require("test_share", 0 <= self.test_share < 1, "at least 0 and below 1")
+        for name in ("test_share", "skip_unreadable"):
+            holds = self.name == "image_folder" or not getattr(self, name)
+            self._require(name, holds, f"left out for {self.name}, as it is for image_folder only")
         self._require("workers", self.workers >= 0, "at least 0")
 
 
@@ -120,7 +128,7 @@ class AugmentConfig(_Section):
     _path = "augment."
 
     crop_padding: int = 4
-    """Pixels added on each side before a random crop back to size; 0 for no crop."""
+    """Pixels added on each side before a random crop back to size; 0 for no crop. See also random_resized_crop."""
     flip: bool = True
     """Mirror half of the images left to right."""
     cutout: int = 0
@@ -129,11 +137,21 @@ class AugmentConfig(_Section):
     """Alpha of the Beta distribution that MixUp draws from; 0 for none."""
     cutmix: float = 0.0
     """Alpha of the Beta distribution that CutMix draws from; 0 for none. Where both are on, each batch gets one."""
+    random_resized_crop: float = 0.0
+    """Smallest share of the area of a random crop that is resized, instead of one by crop_padding; 0 for none."""
+    trivial_augment: bool = False
+    """Apply one of the 14 operations of TrivialAugment to each image, of random strength."""
+    color_jitter: float = 0.0
+    """By how much brightness, contrast and saturation are changed at most; 0 for none."""
+    random_erasing: float = 0.0
+    """Probability with which a random rectangle of an image is blanked out; 0 for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("crop_padding", "cutout", "mixup", "cutmix"):
+        for name in ("crop_padding", "cutout", "mixup", "cutmix", "color_jitter"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("random_resized_crop", "random_erasing"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
 
 
 @dataclass(frozen=True)

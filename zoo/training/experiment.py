@@ -70,13 +70,14 @@ class Experiment:
     @property
     def weights_description(self) -> dict[str, Any]:
         """What is written beside the weights of the run, so that they load and predict without its config."""
-        dataset, classes = self.dataset, self.trainer.num_classes
+        dataset, classes, how = self.dataset, self.trainer.num_classes, self.dataset.preprocessing
         unnamed = range(len(dataset.class_names), classes)
         return {
             "model": self.config.model.name,
             "options": _options(self.config.model),
             "class_names": [*dataset.class_names, *(f"class {number}" for number in unnamed)],
             "image_size": dataset.image_size,
+            **({} if how is None else {"resize_size": how.resize_size, "interpolation": how.interpolation}),
             "mean": dataset.mean,
             "std": dataset.std,
         }
@@ -110,6 +111,8 @@ class Experiment:
         ]
         if dataset.note:
             lines.append(dataset.note)
+        if (size := dataset.train_image_size) is not None:
+            lines.append(f"training pictures are read at {size}x{size} pixels, out of which random crops are taken")
         if self.frozen_parameters:
             lines.append(f"{self.frozen_parameters:,} parameters are frozen: {', '.join(self.config.optimizer.freeze)}")
         if model.num_classes != len(dataset.class_names):
@@ -118,6 +121,11 @@ class Experiment:
         lines += self._describe_lowerings()
         if model.weights is not None:
             lines.append(f"starts from {model.weights}; pixels are normalised as {self.normalization}")
+            if (how := dataset.preprocessing) is not None:
+                lines[-1] += (
+                    f", and test pictures resized to {how.resize_size} pixels ({how.interpolation}) and cropped to "
+                    f"{how.input_size}"
+                )
         return lines
 
     @property
@@ -179,6 +187,11 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
         image_size=data.image_size,
         train_examples=data.train_examples,
         test_examples=data.test_examples,
+        test_share=data.test_share,
+        skip_unreadable=data.skip_unreadable,
+        random_crops=config.augment.random_resized_crop > 0,
+        preprocessing=None if weights is None else weights.preprocessing,
+        seed=config.seed,
     )
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")

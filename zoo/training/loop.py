@@ -157,7 +157,8 @@ def _describe_new_schedule(experiment: Experiment, saved: TrainConfig, step: int
 def _make_feed(trainer: Trainer, dataset: Dataset, state: TrainState) -> Feed:
     if isinstance(dataset.train, ArraySplit):
         return ResidentFeed(trainer, dataset.train, state)
-    return StreamFeed(trainer, dataset.train, state, image_size=dataset.image_size, workers=trainer.config.data.workers)
+    image_size = dataset.train_image_size or dataset.image_size
+    return StreamFeed(trainer, dataset.train, state, image_size=image_size, workers=trainer.config.data.workers)
 
 
 def _finish_epoch(

@@ -37,6 +37,7 @@ class Trainer:
         devices: what it runs on.
         num_classes: how many classes the model tells apart, at least those of the data.
         steps_per_epoch: whole batches in the training set.
+        image_size: height and width of what the model sees; random resized crops bring training images to it.
         mean, std: with which images are normalised.
         optimizer: Optax's transformation.
         train_graph, eval_graph: the model's structure in the two modes.
@@ -48,6 +49,7 @@ class Trainer:
     devices: Devices
     num_classes: int
     steps_per_epoch: int
+    image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     optimizer: optax.GradientTransformation
@@ -83,6 +85,7 @@ class Trainer:
             devices=devices,
             num_classes=config.model.num_classes or len(dataset.class_names),
             steps_per_epoch=len(dataset.train) // config.batch_size,
+            image_size=dataset.image_size,
             mean=dataset.mean,
             std=dataset.std,
             optimizer=optimizer,
@@ -221,16 +224,24 @@ class Trainer:
     def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         config = self.config.augment
         # The first keys of a longer split are those of a shorter one: what is added at the end changes no other.
-        crop_key, flip_key, cutout_key, mixup_key, cutmix_key, choice_key = jax.random.split(
-            jax.random.fold_in(self._key(_AUGMENTATION), step), 6
+        crop_key, flip_key, cutout_key, mixup_key, cutmix_key, choice_key, trivial_key, jitter_key, erasing_key = (
+            jax.random.split(jax.random.fold_in(self._key(_AUGMENTATION), step), 9)
         )
-        if config.crop_padding:
+        if config.random_resized_crop:
+            images = augment.random_resized_crop(crop_key, images, self.image_size, config.random_resized_crop)
+        elif config.crop_padding:
             images = augment.random_crop(crop_key, images, config.crop_padding)
         if config.flip:
             images = augment.random_flip(flip_key, images)
+        if config.trivial_augment:
+            images = augment.trivial_augment(trivial_key, images)
+        if config.color_jitter:
+            images = augment.color_jitter(jitter_key, images, config.color_jitter)
         inputs = augment.normalize(images, self.mean, self.std)
         if config.cutout:
             inputs = augment.cutout(cutout_key, inputs, config.cutout)
+        if config.random_erasing:
+            inputs = augment.random_erasing(erasing_key, inputs, config.random_erasing)
         targets = optax.smooth_labels(jax.nn.one_hot(labels, self.num_classes), self.config.label_smoothing)
         mixup = partial(augment.mixup, mixup_key, inputs, targets, config.mixup)
         cutmix = partial(augment.cutmix, cutmix_key, inputs, targets, config.cutmix)

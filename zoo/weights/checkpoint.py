@@ -77,7 +77,10 @@ class Checkpoint:
             return self.known_preprocessing
         said = self.description
         size = said.get("image_size")
-        return None if size is None else Preprocessing(size, size, mean=tuple(said["mean"]), std=tuple(said["std"]))
+        if size is None:
+            return None
+        resize_size, interpolation = said.get("resize_size", size), said.get("interpolation", "bilinear")
+        return Preprocessing(size, resize_size, interpolation, tuple(said["mean"]), tuple(said["std"]))
 
     def class_names(self, count: int) -> list[str] | None:
         """The names of the classes that the net tells apart; None if nothing tells.

@@ -21,8 +21,9 @@ def check_description(description: Any, path: str | os.PathLike[str]) -> dict[st
 
     Args:
         description: from JSON. `model` is a name; `options` are those of that model; `class_names` are texts;
-            `image_size` is in pixels; `mean` and `std` are of three channels; `numerics` are the fields of `Numerics`.
-            All of them may be missing, but not `mean` or `std` if there is an `image_size`. Other keys are anything.
+            `image_size` and `resize_size` are in pixels, `interpolation` is that of the resizing; `mean` and `std` are
+            of three channels; `numerics` are the fields of `Numerics`. All of them may be missing, but not `mean` or
+            `std` if there is an `image_size`. Other keys are anything.
         path: of the file, for the message.
 
     Raises:
@@ -57,6 +58,11 @@ def require(holds: bool, path: str | os.PathLike[str], name: str, value: Any, sh
 def is_size(value: Any) -> bool:
     """Whether it is a height or width of images."""
     return type(value) is int and 1 <= value <= LARGEST_IMAGE
+
+
+def is_interpolation(value: Any) -> bool:
+    """Whether it is a way of resizing that `Preprocessing` knows."""
+    return value in ("bilinear", "bicubic")
 
 
 def is_three_numbers(value: Any) -> bool:
@@ -95,6 +101,8 @@ _SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
     "options": (_is_mapping, "a mapping from options to values"),
     "class_names": (_is_texts, "a list of texts"),
     "image_size": (is_size, f"a whole number from 1 to {LARGEST_IMAGE}"),
+    "resize_size": (is_size, f"a whole number from 1 to {LARGEST_IMAGE}"),
+    "interpolation": (is_interpolation, "bilinear or bicubic"),
     "mean": (is_three_numbers, "three numbers"),
     "std": (is_three_positive_numbers, "three numbers above 0"),
     "numerics": (_is_numerics, "a mapping with epsilon, a number or null, and tensorflow_padding, true or false"),

@@ -12,7 +12,14 @@ from typing import Any
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights
 from zoo.registry import published_weights
-from zoo.weights.description import LARGEST_IMAGE, is_size, is_three_numbers, is_three_positive_numbers, require
+from zoo.weights.description import (
+    LARGEST_IMAGE,
+    is_interpolation,
+    is_size,
+    is_three_numbers,
+    is_three_positive_numbers,
+    require,
+)
 from zoo.weights.fetched import is_whole
 from zoo.weights.numerics import Numerics
 from zoo.weights.unavailable import WeightsUnavailableError
@@ -107,14 +114,10 @@ def _is_share(value: Any) -> bool:
     return type(value) in (int, float) and 0.1 <= value <= 1
 
 
-def _is_interpolation(value: Any) -> bool:
-    return value in ("bilinear", "bicubic")
-
-
 _SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
     "input_size": (_is_input_size, f"channels, height and width, at most {LARGEST_IMAGE}"),
     "crop_pct": (_is_share, "a number from 0.1 to 1"),
-    "interpolation": (_is_interpolation, "bilinear or bicubic"),
+    "interpolation": (is_interpolation, "bilinear or bicubic"),
     "mean": (is_three_numbers, "three numbers"),
     "std": (is_three_positive_numbers, "three numbers above 0"),
 }
