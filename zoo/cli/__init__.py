@@ -54,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _commands() -> dict[str, Callable[..., Any]]:
+    from zoo.cli.compare import compare
     from zoo.cli.convert import convert
+    from zoo.cli.evaluate import evaluate
     from zoo.cli.list import list_models
     from zoo.cli.predict import predict
     from zoo.cli.summary import summary
@@ -67,6 +69,8 @@ def _commands() -> dict[str, Callable[..., Any]]:
         "summary": summary,
         "convert": convert,
         "predict": predict,
+        "eval": evaluate,
+        "compare": compare,
     }
 
 

@@ -218,6 +218,33 @@ def load(
     )
 
 
+def load_test(directory: Path, image_size: int, preprocessing: Preprocessing | None = None) -> Dataset:
+    """The pictures of `directory/test/CLASS`, or of `valid` or `val` or else of `directory/CLASS`, to evaluate on.
+
+    Args:
+        directory: has the folders of the classes, or one that has. Its name becomes the data set's.
+        image_size: height and width in pixels of what a net sees.
+        preprocessing: how to resize and crop pictures, at `image_size`; None to resize their largest centred square.
+
+    Returns:
+        A data set whose training pictures are those to test on.
+
+    Raises:
+        DataUnavailableError: if there are no such pictures.
+        OSError: if a folder cannot be read.
+        ValueError: if `image_size` is less than 1.
+    """
+    places = (directory / name for name in TEST_FOLDERS)
+    folder = ImageFolder(next((place for place in places if place.is_dir()), directory), image_size)
+    form = image_size if preprocessing is None else preprocessing.at(image_size)
+    test = folder.in_form(form)
+    how = None if isinstance(form, int) else form
+    names, note = folder.class_names, folder.describe()
+    return Dataset(
+        directory.resolve().name, names, image_size, test, test, IMAGENET_MEAN, IMAGENET_STD, note, preprocessing=how
+    )
+
+
 def _require_same_classes(train: ImageFolder, train_directory: Path, test: ImageFolder, test_directory: Path) -> None:
     if train.class_names != test.class_names:
         only_train = sorted(set(train.class_names) - set(test.class_names))

@@ -11,7 +11,6 @@ import difflib
 import importlib.util
 import io
 import itertools
-import json
 import re
 import sys
 import traceback
@@ -27,7 +26,7 @@ from zoo.messages import fail
 from zoo.options import OPTIONS
 from zoo.suggestions import nearest
 from zoo.training import config as config_module
-from zoo.training.config import CONFIG_FILE, OptimizerName, TrainConfig, flatten, from_dict
+from zoo.training.config import CONFIG_FILE, OptimizerName, TrainConfig, flatten
 
 QUICK_START = "mobilenet_v2_shapes"  # the config of a command that names none
 
@@ -148,15 +147,11 @@ def load_run_config(run: Path) -> TrainConfig:
     Raises:
         ValueError: if there is no such directory, or no usable config in it.
     """
-    path = run / CONFIG_FILE
     if not run.is_dir():
         raise ValueError(f"--resume: there is no directory {run}")
-    if not path.is_file():
+    if not (run / CONFIG_FILE).is_file():
         raise ValueError(f"--resume: {run} is not the directory of a run: it has no {CONFIG_FILE}")
-    try:
-        return from_dict(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:  # of JSON, of UTF-8, of a field
-        raise ValueError(f"{path}: {error}") from None
+    return config_module.of_run(run)
 
 
 def _starting_point(argv: Sequence[str]) -> Command:

@@ -6,6 +6,7 @@ beside the run. Every field is checked when a config is made, so a config that e
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -309,6 +310,20 @@ def from_dict(cls: type[SectionT], values: Mapping[str, Any]) -> SectionT:
             value = tuple(value)
         arguments[key] = value
     return cls(**arguments)
+
+
+def of_run(directory: Path) -> TrainConfig:
+    """The config that a run has written into its directory.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        return from_dict(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:  # of JSON, of UTF-8, of a field
+        raise ValueError(f"{path}: {error}") from None
 
 
 def flatten(config: TrainConfig) -> dict[str, Any]:

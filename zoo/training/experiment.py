@@ -14,6 +14,7 @@ from flax import nnx
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.load import load
 from zoo.ops.lowering.measured import RULES_ALONE, Measurements, default_platform, device_of
+from zoo.preprocessing import Preprocessing
 from zoo.registry import create_model, model_options
 from zoo.training.config import ModelConfig, TrainConfig, flatten
 from zoo.training.devices import Devices
@@ -180,19 +181,7 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
     weights = start_weights
     if weights is None and config.model.weights is not None:
         weights = StartWeights.of(find_checkpoint(config.model.weights))
-    data = config.data
-    dataset = load(
-        data.name,
-        data.directory,
-        image_size=data.image_size,
-        train_examples=data.train_examples,
-        test_examples=data.test_examples,
-        test_share=data.test_share,
-        skip_unreadable=data.skip_unreadable,
-        random_crops=config.augment.random_resized_crop > 0,
-        preprocessing=None if weights is None else weights.preprocessing,
-        seed=config.seed,
-    )
+    dataset = load_data(config, None if weights is None else weights.preprocessing)
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
     devices.check_batch(config.batch_size, config.gradient_accumulation)
@@ -200,7 +189,7 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
     if weights is not None and (preprocessing := weights.preprocessing) is not None:
         dataset = replace(dataset, mean=preprocessing.mean, std=preprocessing.std)
         normalization = "the weights were trained with"
-    name = config.name or f"{config.model.name}_{data.name.replace('/', '_')}"
+    name = config.name or f"{config.model.name}_{config.data.name.replace('/', '_')}"
     model_config = _resolve(config.model, dataset, weights)
     config = replace(config, name=name, model=model_config, optimizer=resolve(config.optimizer))
     model = _make_model(config, start_weights)
@@ -213,6 +202,28 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
     trainer, state = Trainer.create(config, model, dataset, optimizer, devices)
     _try_abstractly(trainer, state, dataset.image_size)
     return Experiment(config, dataset, normalization, schedule, total_steps, trainer, state, weights)
+
+
+def load_data(config: TrainConfig, preprocessing: Preprocessing | None) -> Dataset:
+    """The data of a run, whose test pictures are resized and cropped as its start weights say, if they do.
+
+    Raises:
+        DataUnavailableError: if the data is not there and cannot be had.
+        ValueError: if it cannot be used so.
+    """
+    data = config.data
+    return load(
+        data.name,
+        data.directory,
+        image_size=data.image_size,
+        train_examples=data.train_examples,
+        test_examples=data.test_examples,
+        test_share=data.test_share,
+        skip_unreadable=data.skip_unreadable,
+        random_crops=config.augment.random_resized_crop > 0,
+        preprocessing=preprocessing,
+        seed=config.seed,
+    )
 
 
 def _resolve(model: ModelConfig, dataset: Dataset, weights: StartWeights | None) -> ModelConfig:

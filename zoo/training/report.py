@@ -109,6 +109,27 @@ def write_report(
         figure.savefig(unfinished, format="png", dpi=150)
 
 
+def write_confusion_matrix(path: Path, confusion: np.ndarray, class_names: Sequence[str]) -> None:
+    """Draws a confusion matrix as a PNG.
+
+    Args:
+        path: of the file.
+        confusion: counts of (true class, predicted class).
+        class_names: class -> name.
+
+    Raises:
+        OSError: if the file cannot be written; it names the file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    _draw_confusion(figure.subplots(), confusion, [_printable(name) for name in class_names])
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=150)
+
+
 def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 

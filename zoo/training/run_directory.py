@@ -200,9 +200,17 @@ class RunDirectory:
         """What the run keeps of its start weights, if it has checkpoints and so need not read them again.
 
         Raises:
+            RunDirectoryError: as `read_start_weights`.
+        """
+        return self.read_start_weights() if self._has_checkpoints else None
+
+    def read_start_weights(self) -> StartWeights | None:
+        """What the run keeps of its start weights; None if it started from none.
+
+        Raises:
             RunDirectoryError: if the file that says so is damaged.
         """
-        if not self._has_checkpoints or not self.start_weights.exists():
+        if not self.start_weights.exists():
             return None
         try:
             return StartWeights.from_json(self.start_weights.read_text(encoding="utf-8"))

@@ -1,0 +1,71 @@
+"""`zoo eval`: the figures of a run, or of any weights, on a test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from zoo.training.evaluate import Evaluated
+
+
+def evaluate(
+    source: Annotated[str, tyro.conf.Positional],
+    data: str | None = None,
+    directory: Path | None = None,
+    model: str | None = None,
+    confusion_matrix: Path | None = None,
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Shows loss, accuracy, top-5 accuracy, calibration error, and precision and recall of each class.
+
+    Args:
+        source: directory of a run, a file of weights, or torchvision/NAME or timm/NAME.
+        data: what to evaluate on: a directory of pictures in folders named after their classes, or shapes, cifar10 or
+            tfds/NAME; None for the data of the run.
+        directory: where that data set is; None for its usual place.
+        model: name of the model, if the weights do not tell.
+        confusion_matrix: a PNG file to draw the confusion matrix into.
+        json: print one JSON object instead of tables.
+    """
+    import json as json_format
+    import sys
+
+    from zoo.training.evaluate import evaluate as evaluate_source
+    from zoo.training.report import write_confusion_matrix
+
+    result = evaluate_source(source, data, directory=directory, model=model)
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    if confusion_matrix is not None:
+        write_confusion_matrix(confusion_matrix, result.evaluation.confusion, result.class_names)
+    if json:
+        figures = result.evaluation.to_dict()
+        print(json_format.dumps({"source": source, "model": result.model, "data": result.data, **figures}))
+    else:
+        _show(result)
+
+
+def _show(result: Evaluated) -> None:
+    from zoo.cli.format import print_table
+
+    figures = result.evaluation
+    rows = [
+        ("model", result.model),
+        ("data", f"{result.data}, {figures.examples:,} test images"),
+        ("loss", f"{figures.loss:.4f}"),
+        ("accuracy", f"{figures.accuracy:.2%}"),
+        ("top-5 accuracy", _share(figures.top5)),
+        ("calibration error", f"{figures.calibration_error:.2%}"),
+    ]
+    print_table(("figure", "value"), rows)
+    print()
+    header = ("class", "images", "precision", "recall")
+    classes = [(one.name, f"{one.examples:,}", _share(one.precision), _share(one.recall)) for one in figures.classes]
+    print_table(header, classes, right=header[1:])
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"

@@ -1,0 +1,134 @@
+"""`evaluate`: a finished run, or any weights, on a test set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from zoo.data import image_folder
+from zoo.data.dataset import Dataset
+from zoo.ops.lowering.measured import RULES_ALONE, use_measurements
+from zoo.registry import create_model
+from zoo.training import config as config_module
+from zoo.training.config import CONFIG_FILE, DATA_NAMES, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from zoo.training.devices import Devices
+from zoo.training.evaluation import Evaluation
+from zoo.training.experiment import load_data
+from zoo.training.feed import Evaluator
+from zoo.training.run_directory import RunDirectory
+from zoo.training.step import Trainer
+from zoo.weights.checkpoint import find_checkpoint
+
+_BATCH = 32  # examples at a time, where no run says how many
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What was evaluated on what, and what came of it.
+
+    Attributes:
+        model: name of the net.
+        data: name of the data set.
+        notes: what the user has to know, in a line each.
+        class_names: of all classes that the net tells apart.
+        evaluation: the figures.
+    """
+
+    model: str
+    data: str
+    notes: tuple[str, ...]
+    class_names: tuple[str, ...]
+    evaluation: Evaluation
+
+
+def evaluate(
+    source: str | Path, data: str | None = None, *, directory: Path | None = None, model: str | None = None
+) -> Evaluated:
+    """Evaluates a net on a test set.
+
+    For a run on its own data this is what the run itself did after its last epoch, to the bit on the same devices.
+
+    Args:
+        source: directory of a run, a file of weights, torchvision/NAME or timm/NAME.
+        data: a data set's name, as in a config, or a directory of pictures: those of `DIR/test/CLASS`, or
+            `DIR/valid/CLASS` or `DIR/val/CLASS`, or else those of `DIR/CLASS`. None for the data of the run.
+        directory: where the data set is; None for the usual place, or that of the run.
+        model: the name of the model, where weights do not tell.
+
+    Raises:
+        DataUnavailableError: if the data is not there and cannot be had.
+        FileNotFoundError: if there are no weights.
+        WeightsUnavailableError: if the weights cannot be fetched or read.
+        ValueError: if weights, model and data do not fit together, or it is not known on what to evaluate.
+    """
+    run = RunDirectory(Path(source))
+    is_run = (run.root / CONFIG_FILE).is_file() and not (run.root / "model.safetensors").is_file()
+    if is_run and not run.weights.is_file():
+        raise FileNotFoundError(f"the run in {run.root} has no weights yet; --resume {run.root} finishes it")
+    if data is None and not is_run:
+        raise ValueError(f"{source} is no run, which would know its data; say by --data on what to evaluate")
+    checkpoint = find_checkpoint(source)
+    config = config_module.of_run(run.root) if is_run else _config(checkpoint.model if model is None else model, source)
+    start = run.read_start_weights() if is_run else None
+    preprocessing = checkpoint.preprocessing if not is_run else None if start is None else start.preprocessing
+    if data is None:
+        wanted = config.data if directory is None else replace(config.data, directory=directory)
+        dataset = load_data(replace(config, data=wanted), preprocessing)
+    elif data in DATA_NAMES or data.startswith("tfds/"):
+        dataset = load_data(replace(config, data=DataConfig(data, directory)), preprocessing)
+    else:
+        size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
+        dataset = image_folder.load_test(Path(data), size, preprocessing)
+    net = create_model(config.model.name, weights=source, dtype=jnp.dtype(config.model.dtype))
+    if net.head is None:
+        raise ValueError(f"{source} has no head to evaluate")
+    names = checkpoint.class_names(net.head.out_features)
+    labels_there = _labels(dataset, names, net.head.out_features, str(source))
+    if checkpoint.preprocessing is not None:
+        dataset = replace(dataset, mean=checkpoint.preprocessing.mean, std=checkpoint.preprocessing.std)
+    config = replace(
+        config,
+        model=replace(config.model, num_classes=net.head.out_features),
+        optimizer=OptimizerConfig(),
+        ema_decay=None,
+        batch_norm="global",
+    )
+    trainer, state = Trainer.create(config, net, dataset, optax.identity(), Devices.find(config.devices))
+    with use_measurements(run.lowerings_before() if is_run else RULES_ALONE):
+        logits, labels = Evaluator(trainer, dataset.test, config.eval_batch_size)(trainer.place(state))
+    class_names = tuple(names or dataset.class_names)
+    evaluation = Evaluation.of(logits, labels_there[labels], class_names)
+    return Evaluated(config.model.name, dataset.name, (dataset.note,) if dataset.note else (), class_names, evaluation)
+
+
+def _config(model: str | None, source: str | Path) -> TrainConfig:
+    if model is None:
+        raise ValueError(f"{source} does not tell which model it is of; name it by --model")
+    return TrainConfig(model=ModelConfig(model), eval_batch_size=_BATCH)
+
+
+def _labels(dataset: Dataset, names: Sequence[str] | None, classes: int, source: str) -> np.ndarray:
+    """Label in the data -> class of the net, int32.
+
+    Raises:
+        ValueError: if the net does not know a class of the data.
+    """
+    if names is None:
+        if len(dataset.class_names) != classes:
+            raise ValueError(
+                f"{source} tells {classes} classes apart, whose names it does not say, and {dataset.name} has "
+                f"{len(dataset.class_names)}"
+            )
+        return np.arange(classes, dtype=np.int32)
+    unknown = [name for name in dataset.class_names if name not in names]
+    if unknown:
+        raise ValueError(
+            f"{source} does not know the classes {', '.join(unknown[:5])}{', ...' * (len(unknown) > 5)} of "
+            f"{dataset.name}; it knows {', '.join(names[:5])}{', ...' * (len(names) > 5)}"
+        )
+    return np.array([names.index(name) for name in dataset.class_names], np.int32)
