@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of the files in a folder that are taken for pictures
+
 _LARGE = 2**24  # pixels; larger pictures are made smaller as they are read, if no more is needed of them
 _STRIP = 2**22  # pixels that are converted at a time, so that no second copy of a huge picture is made
 _FINER = 3  # A picture is made smaller to no less than this multiple of what is needed: the resizing has the last word.

@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, Callable[..., Any]]:
     from zoo.cli.convert import convert
+    from zoo.cli.export import export
     from zoo.cli.list import list_models
     from zoo.cli.predict import predict
     from zoo.cli.summary import summary
@@ -66,6 +67,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
         "list": list_models,
         "summary": summary,
         "convert": convert,
+        "export": export,
         "predict": predict,
     }
 

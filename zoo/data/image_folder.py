@@ -11,9 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from zoo.data.dataset import IMAGENET_MEAN, IMAGENET_STD, Dataset, DataUnavailableError
-from zoo.pictures import read_picture
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+from zoo.pictures import PICTURE_SUFFIXES, read_picture
 
 # Pillow warns of large pictures without a file's name; `read_picture` refuses what is too large by its name.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -57,12 +55,12 @@ class ImageFolder:
         for label, folder in enumerate(classes):
             files = []
             for entry in os.scandir(folder):
-                if entry.name.lower().endswith(_SUFFIXES) and entry.is_file():
+                if entry.name.lower().endswith(PICTURE_SUFFIXES) and entry.is_file():
                     files.append(entry.path)
                 else:
                     others.append(entry)
             if not files:
-                raise DataUnavailableError(f"{folder.path} has no images ({', '.join(_SUFFIXES)})")
+                raise DataUnavailableError(f"{folder.path} has no images ({', '.join(PICTURE_SUFFIXES)})")
             self._files += [(file, label) for file in sorted(files)]
         self.ignored = sum(map(_count_files, others))
 
