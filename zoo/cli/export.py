@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -34,21 +34,21 @@ def export(
         calibrate: what they are calibrated on: a folder of pictures, or a data set (shapes, cifar10, tfds/NAME).
     """
     from zoo.cli.weights import imagenet_names, model_of
-    from zoo.export import export_net, read_net
+    from zoo.export.export import check_request, export_net
+    from zoo.export.net import read_net
     from zoo.weights.checkpoint import find_checkpoint
 
+    options: dict[str, Any] = {
+        "symbolic_size": symbolic_size,
+        "with_preprocessing": with_preprocessing,
+        "quantize": quantize,
+        "calibrate": calibrate,
+    }
+    check_request(out, to, **options)
     net = read_net(source, model_of(find_checkpoint(source), model))
     if net.class_names is None and (names := imagenet_names(net.num_classes)) is not None:
         net = replace(net, class_names=tuple(names))
-    written = export_net(
-        net,
-        out,
-        to,
-        symbolic_size=symbolic_size,
-        with_preprocessing=with_preprocessing,
-        quantize=quantize,
-        calibrate=calibrate,
-    )
+    written = export_net(net, out, to, **options)
     what, precision = written.output.name, quantize or "float32"
     print(f"{out}: {net.name} for {to}, {precision}, {written.bytes / 1e6:.2f} MB")
     print(f"error: {written.error:.1e} of the {what}' standard deviation, with {written.runtime} and without zoo")

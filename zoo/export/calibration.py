@@ -51,12 +51,10 @@ def read_pictures(data: str, preprocessing: Preprocessing) -> Pictures:
         chosen = [pictures[index] for index in _spread(len(pictures))]
         images = [_preprocessed(read_picture(path, preprocessing.resize_size), preprocessing) for path in chosen]
         others = len(files) - len(pictures)
-        left_out = f", {others} other files passed over" if others else ""
+        left_out = f", {others} other {'file' if others == 1 else 'files'} passed over" if others else ""
         return Pictures(np.stack(images), f"{len(images)} of {len(pictures)} pictures in {folder}{left_out}")
     if not (data in ("shapes", "cifar10") or data.startswith("tfds/")):
-        raise ExportError(
-            f"--calibrate {data}: no folder, and no data set's name; those are shapes, cifar10, tfds/NAME"
-        )
+        raise ExportError(f"{data!r} is no folder and no data set's name; there are shapes, cifar10 and tfds/NAME")
     from zoo.data.load import load
 
     try:

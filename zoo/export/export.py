@@ -69,13 +69,14 @@ def export_net(
         OSError: if the file cannot be written.
     """
     out = Path(out)
-    _check_options(to, symbolic_size, with_preprocessing, quantize, calibrate)
-    packages = _PACKAGES[to] + (_PACKAGES_TO_QUANTIZE[to] if quantize else ())
-    require_packages(f"exporting to {to}", packages)
-    if out.is_dir():
-        raise ExportError(f"{out} is a directory; name the file to write")
-    if not out.parent.is_dir():
-        raise ExportError(f"there is no directory {out.parent} to write {out.name} in")
+    check_request(
+        out,
+        to,
+        symbolic_size=symbolic_size,
+        with_preprocessing=with_preprocessing,
+        quantize=quantize,
+        calibrate=calibrate,
+    )
     pictures = None if calibrate is None else read_pictures(calibrate, net.preprocessing)
     with (
         replacing(out) as unfinished,
@@ -121,10 +122,41 @@ def export_net(
             runtime=ran.runtime,
             processor=f"{processor()}, {os.cpu_count()} cores",
             quantization=quantization,
-            versions=versions_of(packages),
+            versions=versions_of(_packages(to, quantize)),
         )
         manifest.write(description)
     return manifest
+
+
+def check_request(
+    out: Path,
+    to: Format,
+    *,
+    symbolic_size: bool = False,
+    with_preprocessing: bool = False,
+    quantize: Literal["int8"] | None = None,
+    calibrate: str | None = None,
+) -> None:
+    """Checks what can be checked before there is a net; the arguments are those of `export_net`.
+
+    Raises:
+        ExportError: if the options do not fit each other, a package is not installed, or the file has no place.
+    """
+    if to == "stablehlo" and quantize is not None:
+        raise ExportError(f"quantize={quantize!r} is for litert and onnx, not for stablehlo")
+    for option, given in (("symbolic_size", symbolic_size), ("with_preprocessing", with_preprocessing)):
+        if to != "stablehlo" and given:
+            raise ExportError(f"{option} is for stablehlo, not for {to}")
+    if quantize is not None and calibrate is None:
+        raise ExportError(f"quantize={quantize!r} takes pictures to calibrate on; give a folder or a data set's name")
+    if quantize is None and calibrate is not None:
+        raise ExportError(f"calibrate={calibrate!r} is for a net to quantise, but quantize is not given")
+    require_packages(f"exporting to {to}", _packages(to, quantize))
+    for path in (out, _description_of(out)):
+        if path.is_dir():
+            raise ExportError(f"{path} is a directory, not a file to write")
+    if not out.parent.is_dir():
+        raise ExportError(f"there is no directory {out.parent} to write {out.name} in")
 
 
 def deviation(outputs: np.ndarray, expected: np.ndarray) -> float:
@@ -136,19 +168,6 @@ def deviation(outputs: np.ndarray, expected: np.ndarray) -> float:
 
 def _spread(logits: np.ndarray) -> float:
     return float(logits.std()) or 1.0  # those of a head that is all zero have none
-
-
-def _check_options(
-    to: Format, symbolic_size: bool, with_preprocessing: bool, quantize: str | None, calibrate: str | None
-) -> None:
-    if to != "stablehlo":
-        for option, given in (("symbolic size", symbolic_size), ("preprocessing inside", with_preprocessing)):
-            if given:
-                raise ExportError(f"{option} is for stablehlo, not for {to}")
-    elif quantize:
-        raise ExportError(f"quantize={quantize} is for litert and onnx, not for stablehlo")
-    if (quantize is None) != (calibrate is None):
-        raise ExportError("quantising takes pictures to calibrate on, and they are of use for nothing else: give both")
 
 
 def _compare(net: Net, path: Path, to: Format, symbolic_size: bool, with_preprocessing: bool) -> tuple[float, Ran]:
@@ -192,6 +211,10 @@ def _input_of(net: Net, to: Format, symbolic_size: bool, with_preprocessing: boo
     size = ("H", "W") if symbolic_size else net.image_shape[:2]
     name, dtype = ("pixels", "uint8") if with_preprocessing else ("images", "float32")
     return Array(name, dtype, (_number_of_images(to), *size, 3))
+
+
+def _packages(to: Format, quantize: str | None) -> tuple[str, ...]:
+    return _PACKAGES[to] + (_PACKAGES_TO_QUANTIZE[to] if quantize else ())
 
 
 def _number_of_images(to: Format) -> int | str:

@@ -50,8 +50,9 @@ class Net:
             if parameter.dtype != jnp.float32:
                 where = ".".join(map(str, path))
                 raise ExportError(f"nets are exported in float32, but {where} is {parameter.dtype.name}")
-        if self.class_names is not None and len(self.class_names) != self.num_classes:
-            raise ExportError(f"there are {len(self.class_names)} names for {self.num_classes} classes")
+        classes = self.num_classes
+        if self.class_names is not None and len(self.class_names) != classes:
+            raise ExportError(f"there are {len(self.class_names)} names for {classes} classes")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -57,7 +57,7 @@ def _sum_of_two(graph: Graph, equation: Equation, operands: list[Operand]) -> li
     for x, constant in (operands, operands[::-1]):
         if isinstance(x, Tensor) and isinstance(constant, np.ndarray) and x.shape == equation.shapes[0]:
             layer = graph.only_for(x, "Conv", "Gemm")
-            if layer and len(layer.input) == 2 and constant.size == x.shape[-1] == (*constant.shape, 0)[-2]:
+            if layer and len(layer.input) == 2 and constant.shape[-1:] == (constant.size,) == x.shape[-1:]:
                 layer.input.append(graph.weight(constant.ravel()))
                 return [replace(x, uses=equation.uses[0])]
     return _elementwise("Add")(graph, equation, operands)

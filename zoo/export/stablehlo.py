@@ -56,9 +56,10 @@ def smallest_size(net: Net) -> int:
 
 def probabilities_of_pixels(net: Net) -> Callable[[jax.Array], jax.Array]:
     """The net with what comes before and after it: uint8 pixels (N, H, W, 3) -> probabilities (N, classes)."""
+    infer = net.infer  # folded here, not while `classify` is traced
 
     def classify(pixels: jax.Array) -> jax.Array:
-        return jax.nn.softmax(net.infer(normalise(pixels, net.preprocessing)))
+        return jax.nn.softmax(infer(normalise(pixels, net.preprocessing)))
 
     return classify
 

@@ -2,8 +2,8 @@
 
     python run.py FORMAT FILE INPUTS.npz RESULTS.npz
 
-The results are `output0` and so on, one for each of the inputs, `seconds`, the median time of the first image alone, and
-`runtime`, what the net was run by.
+The results are `output0` and so on, one for each of the inputs; `seconds`, the median time of the first image alone;
+and `runtime`, what the net was run by.
 """
 
 from __future__ import annotations
