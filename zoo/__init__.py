@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo import analysis, blocks, models, ops
+    from zoo import analysis, blocks, export, models, ops
     from zoo.blocks.fusion import fuse
     from zoo.models._classifier import ImageClassifier
     from zoo.preprocessing import Preprocessing, preprocess
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_SUBPACKAGES = ("analysis", "blocks", "models", "ops")
+_SUBPACKAGES = ("analysis", "blocks", "export", "models", "ops")
 _HOMES = {
     "ImageClassifier": "zoo.models._classifier",
     "ModelInfo": "zoo.registry",
@@ -39,6 +39,7 @@ __all__ = [
     "analysis",
     "blocks",
     "create_model",
+    "export",
     "fuse",
     "list_models",
     "load_weights",

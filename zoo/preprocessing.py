@@ -71,8 +71,18 @@ def preprocess(images: Iterable[Any], info: ModelInfo | Preprocessing) -> np.nda
         pictures.append(resized_crop(to_rgb(image, how.resize_size), how))
     if not pictures:
         raise ValueError("there are no images")
+    return normalise(np.stack(pictures), how)
+
+
+def normalise(pixels: Any, how: Preprocessing) -> Any:
+    """Pixels as a net takes them, float32: NumPy's arrays give such, JAX's give JAX's.
+
+    Args:
+        pixels: uint8 (..., 3).
+        how: has the mean and the standard deviation of each channel.
+    """
     mean, std = (np.asarray(values, np.float32) for values in (how.mean, how.std))
-    return (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / std
+    return (pixels.astype(np.float32) / np.float32(255) - mean) / std
 
 
 def resized_crop(image: Image.Image, how: Preprocessing) -> np.ndarray:

@@ -29,9 +29,10 @@ class DropPath(nnx.Dropout):
         super().__init__(rate, broadcast_dims=(1,), rngs=rngs if rate > 0 else None)
 
     def __call__(self, inputs: jax.Array, **options: Any) -> jax.Array:
-        if self.rate == 0:
-            return inputs
         if inputs.ndim == 0:
             raise ValueError("a scalar has no axis of examples to drop along")
+        given = options.get("deterministic")
+        if self.rate == 0 or (self.deterministic if given is None else given):
+            return inputs  # without the reshapes, which an exported program would keep
         examples, *rest = inputs.shape
         return super().__call__(inputs.reshape(examples, math.prod(rest)), **options).reshape(inputs.shape)

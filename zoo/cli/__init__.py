@@ -57,6 +57,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
     from zoo.cli.compare import compare
     from zoo.cli.convert import convert
     from zoo.cli.evaluate import evaluate
+    from zoo.cli.export import export
     from zoo.cli.list import list_models
     from zoo.cli.predict import predict
     from zoo.cli.summary import summary
@@ -68,6 +69,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
         "list": list_models,
         "summary": summary,
         "convert": convert,
+        "export": export,
         "predict": predict,
         "eval": evaluate,
         "compare": compare,

@@ -38,7 +38,7 @@ def predict(images: Annotated[tuple[Path, ...], tyro.conf.Positional], weights: 
     from flax import nnx
 
     import zoo
-    from zoo.cli.weights import model_of
+    from zoo.cli.weights import imagenet_names, model_of
     from zoo.weights.checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(weights)
@@ -49,7 +49,10 @@ def predict(images: Annotated[tuple[Path, ...], tyro.conf.Positional], weights: 
     classified = 0
     for paths, batch in _batches(images, preprocessing):
         shares = np.asarray(classify(net, batch))
-        class_names = checkpoint.class_names(shares.shape[1]) or _class_names(shares.shape[1])
+        count = shares.shape[1]
+        class_names = (
+            checkpoint.class_names(count) or imagenet_names(count) or [f"class {number}" for number in range(count)]
+        )
         for path, row in zip(paths, shares, strict=True):
             print(path)
             for number in np.argsort(-row)[:_TOP]:
@@ -78,12 +81,3 @@ def _batches(paths: tuple[Path, ...], preprocessing: Preprocessing) -> Iterator[
         if read and (len(read) == _BATCH or number == len(paths)):
             yield [path for path, _ in read], np.stack([picture for _, picture in read])
             read.clear()
-
-
-def _class_names(classes: int) -> list[str]:
-    """Those of ImageNet if there are as many, else numbers."""
-    from tensorflow_datasets.datasets.siscore.labels import IMAGENET_LABELS_LIST
-
-    if classes == len(IMAGENET_LABELS_LIST):
-        return [synonyms.split(",")[0] for synonyms in IMAGENET_LABELS_LIST]
-    return [f"class {number}" for number in range(classes)]

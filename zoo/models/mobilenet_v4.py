@@ -183,7 +183,7 @@ class MobileNetV4(ImageClassifier):
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
         means = super().embed(x)
-        return run(self.after_pooling, means[:, None, None])[:, 0, 0]
+        return jnp.squeeze(run(self.after_pooling, means[:, None, None]), (1, 2))
 
     def torch_names(self) -> dict[str, NameMap]:
         depths = [len(stage) for stage in self.stages]
