@@ -38,7 +38,15 @@ hypothesis.settings.load_profile("zoo")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--faults", action="store_true", help="run tests/faults as well, which takes minutes")
+    parser.addoption("--slow", action="store_true", help="run what takes minutes as well, such as tests/faults")
+
+
+@pytest.hookimpl(trylast=True)  # after whoever marks tests as slow
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="needs --slow"))
 
 
 @pytest.fixture

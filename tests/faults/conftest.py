@@ -1,4 +1,4 @@
-"""Faults that users meet, on purpose: skipped unless `--faults` is given, since they take minutes."""
+"""Faults that users meet, on purpose: skipped unless `--slow` is given, since they take minutes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import pytest
 from tests.e2e.processes import TinyRun
 
 
-def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--faults"):
-        for item in items:
-            if "faults" in item.path.parts:
-                item.add_marker(pytest.mark.skip(reason="needs --faults"))
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "faults" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

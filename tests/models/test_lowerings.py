@@ -13,15 +13,19 @@ from tests.quick import FASTEST_TO_COMPILE
 from zoo.ops import force_lowering
 from zoo.ops.lowering import select
 
-NETS = {
-    "mobilenet_v1_x0_25": ({"small_images": True}, 4, {"dense", "depthwise", "pointwise"}),
-    "shufflenet_v1_x0_25_g3": ({"small_images": True}, 4, {"dense", "depthwise", "grouped", "pointwise"}),
-    "resnext29_2x64d": ({"cardinality": 4, "group_width": 4}, 4, {"dense", "grouped", "pointwise"}),
-    "dilated_resnet": ({"width": 0.25}, 16, {"dense", "pointwise"}),
-}
 
-
-@pytest.mark.parametrize(("name", "options", "batch", "lowerings"), [(name, *net) for name, net in NETS.items()])
+@pytest.mark.parametrize(
+    ("name", "options", "batch", "lowerings"),
+    [
+        ("mobilenet_v1_x0_25", {"small_images": True}, 4, {"dense", "depthwise", "pointwise"}),
+        pytest.param(
+            "shufflenet_v1_x0_25_g3", {"small_images": True}, 4, {"dense", "depthwise", "grouped", "pointwise"},
+            marks=pytest.mark.slow,
+        ),
+        ("resnext29_2x64d", {"cardinality": 4, "group_width": 4}, 4, {"dense", "grouped", "pointwise"}),
+        ("dilated_resnet", {"width": 0.25}, 16, {"dense", "pointwise"}),
+    ],
+)  # fmt: skip
 def test_gradients_of_all_parameters_are_those_of_native_convolutions(
     name, options, batch, lowerings, float64, monkeypatch
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
@@ -33,6 +33,7 @@ def agree(x_shape, kernel_shape, *args, **options):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
 
 
+@settings(max_examples=8)  # two programs each
 @given(
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),

@@ -35,7 +35,7 @@ def convolutions(draw):
     return (examples, *sizes, groups * inputs), (3, 3, inputs, groups * outputs), options, parts
 
 
-@settings(max_examples=8)  # three programs each
+@settings(max_examples=5)  # three programs each
 @given(convolutions())
 def test_it_is_within_rounding_of_the_exact_convolution(case):
     *convolution, (parts, channel_parts) = case

@@ -64,7 +64,9 @@ def compile_step(name: str, devices: int, **changes: Any) -> tuple[Step, list[tu
     return Step(exchanges(compiled), compiled.cost_analysis()["flops"], memory), shapes
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", [name if name == "dilated_resnet" else pytest.param(name, marks=pytest.mark.slow) for name in NETS]
+)
 def test_no_activation_crosses_devices_and_each_does_its_share(name):
     one, _ = compile_step(name, 1)
     eight, parameters = compile_step(name, 8)

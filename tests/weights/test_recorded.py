@@ -12,15 +12,16 @@ import pytest
 from flax import nnx
 
 import zoo
-from tests.quick import FASTEST_TO_COMPILE
+from tests.quick import FASTEST_TO_COMPILE, randomise
 from tests.weights.originals import ORIGINALS
 from tests.weights.random_weights import random_images, random_tensor
 from zoo.ops import force_lowering
 from zoo.registry import _models
+from zoo.weights.load import load_weights
 from zoo.weights.name_map import name_maps, torch_tensors
 from zoo.weights.safetensors import write_tensors
 
-SIZES = (96, 107)
+SIZE = 107  # odd, as most mistakes show there; the recordings have 96 as well
 RECORDINGS = sorted((Path(__file__).parent / "recorded").glob("*.npy"))
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "crop_pct": 0.875, "interpolation": "bicubic"}
 
@@ -59,11 +60,12 @@ def test_logits_agree_with_the_original(recording, tmp_path):
         config = {"architecture": original, "pretrained_cfg": {"input_size": [3, 224, 224], **IMAGENET}}
         (tmp_path / "config.json").write_text(json.dumps(config))
 
-    model = zoo.create_model(name, weights=tmp_path)
+    randomise(model)
+    load_weights(model, tmp_path)
     model.eval()
     graph, state = nnx.split(model)
     run = jax.jit(lambda state, images: nnx.merge(graph, state)(images), compiler_options=FASTEST_TO_COMPILE)
     with force_lowering("native"):
-        logits = [np.asarray(run(state, random_images(size))) for size in SIZES]
-    expected = np.load(recording)
-    assert np.abs(np.stack(logits) - expected).max() < 1e-4 * expected.std()
+        logits = run(state, random_images(SIZE))
+    expected = np.load(recording)[1]
+    assert np.abs(logits - expected).max() < 1e-4 * expected.std()
