@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import jax.numpy as jnp
@@ -155,6 +156,24 @@ def test_predict_prints_the_classes_of_each_picture_by_likelihood(run_directory,
     assert lines == [pictures[0], "   75.00%  light", "   25.00%  dark", pictures[1], *lines[1:3]]
 
 
+def test_predict_takes_folders_and_prints_json(run_directory, tmp_path, capsys):
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for picture in ("b.png", "more/a.JPG", "more/.hidden.png"):
+        Image.new("RGB", (40, 30)).save(tmp_path / "photos" / picture)
+    (tmp_path / "photos" / "notes.txt").write_text("")
+    argv = ["predict", str(tmp_path / "photos"), "--weights", str(run_directory), "--json", "--top", "1"]
+    assert main(argv) == 0
+    printed = capsys.readouterr()
+    answers = [json.loads(line) for line in printed.out.splitlines()]
+    assert [answer["picture"] for answer in answers] == [
+        str(tmp_path / "photos" / picture) for picture in ("b.png", "more/a.JPG")
+    ]
+    assert all(
+        answer["classes"] == [{"name": "light", "probability": pytest.approx(0.75, rel=1e-5)}] for answer in answers
+    )
+    assert printed.err == f"{tmp_path / 'photos'}: 2 other files passed over\n"
+
+
 def test_predict_computes_without_batch_norms(run_directory, tmp_path, capsys, monkeypatch):
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     monkeypatch.setattr(BatchNorm, "_normalized", None)
@@ -186,6 +205,8 @@ def test_predict_names_what_it_cannot_read_and_classifies_the_rest(run_directory
     ("argv", "message"),
     [
         (["predict", "--weights", "w.safetensors"], "there are no images"),
+        (["predict", "a.png", "--weights", "w.safetensors", "--top", "0"], "--top must be at least 1, not 0"),
+        (["predict", ".", "--weights", "w.safetensors"], ". has no pictures (.avif, .bmp"),
         (["predict", "a.png", "--weights", "absent.safetensors"], "there are no weights at absent.safetensors"),
         (["convert", "absent.safetensors", "o.safetensors", "--to", "timm"], "there are no weights at absent.safeten"),
     ],

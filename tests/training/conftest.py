@@ -50,7 +50,7 @@ def config() -> TrainConfig:
 def make_trainer(config, dataset):
     """A function that gives (trainer, state) of a tiny net, with fields of the config replaced."""
 
-    def make(**changes):
+    def make(*, dataset=dataset, **changes):
         changed = replace(config, **changes)
         optimizer = make_optimizer(changed.optimizer, make_schedule(changed.optimizer, 20))
         model = TinyNet(nnx.Rngs(changed.seed))

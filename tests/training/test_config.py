@@ -37,6 +37,7 @@ FULL = TrainConfig(
     batch_size=64,
     eval_batch_size=100,
     label_smoothing=0.1,
+    balance="loss",
     ema_decay=0.999,
     seed=3,
     devices=(0, 2),

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
 from tests.quick import FASTEST_TO_COMPILE
+from zoo.data.dataset import ArraySplit
+from zoo.data.stream import stream
 from zoo.training.config import AugmentConfig
 from zoo.training.step import _fold_in
 
@@ -167,6 +172,57 @@ def test_the_average_of_the_weights_is_what_is_evaluated(make_trainer, dataset):
     _, state = make_trainer()
     assert state.average is None
     assert state.evaluated[0] is state.params
+
+
+def test_classes_weigh_as_much_where_the_loss_is_balanced(make_trainer, dataset):
+    trainer, state = make_trainer(balance="loss")
+    np.testing.assert_allclose(trainer.class_weights, 40 / (4 * np.bincount(dataset.train.labels)), rtol=1e-6)
+    images, labels = jnp.asarray(dataset.train.images[:8]), dataset.train.labels[:8]
+    targets = jax.nn.one_hot(labels, 4)
+    _, loss, logits, _ = jax.jit(trainer._differentiate)(state, images / 255.0, targets)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    np.testing.assert_allclose(loss, (trainer.class_weights[labels] * losses).mean(), rtol=1e-5)
+    assert make_trainer()[0].class_weights is None
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_classes_come_as_often_where_sampling_is_balanced(make_trainer, dataset, monkeypatch, streamed):
+    labels = np.array([0] * 30 + [1] * 8 + [3] * 2, np.int32)
+    uneven = replace(dataset, train=ArraySplit(dataset.train.images, labels))
+    trainer, state = make_trainer(dataset=uneven, balance="sampling")
+    seen = []
+    if streamed:
+        reader = stream(uneven.train, batch_size=8, seed=0, draws=trainer.draws)
+        seen = [next(reader)[1] for _ in range(60)]
+        reader.close()
+    else:
+
+        def record(self, state, images, labels):
+            jax.debug.callback(lambda labels: seen.append(np.asarray(labels)), labels, ordered=True)
+            return state.__class__(**(vars(state) | {"step": state.step + 1}))
+
+        monkeypatch.setattr(type(trainer), "train_step", record)
+        advance = jax.jit(trainer.train_chunk)
+        for _ in range(12):
+            state = advance(state, jnp.asarray(uneven.train.images), jnp.asarray(labels), jnp.int32(5))
+        jax.effects_barrier()
+    counts = np.bincount(np.concatenate(seen), minlength=4)
+    assert counts.sum() == 480
+    assert counts[2] == 0
+    assert counts[[0, 1, 3]].min() > 120
+    assert len({tuple(each) for each in seen}) > 50
+
+
+def test_labels_must_be_at_hand_to_balance(make_trainer, dataset):
+    class Unknown:
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, index):
+            return dataset.train[index]
+
+    with pytest.raises(ValueError, match="balance='loss' takes all labels beforehand, which colours does not tell"):
+        make_trainer(dataset=replace(dataset, train=Unknown()), balance="loss")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

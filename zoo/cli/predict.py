@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,23 +15,35 @@ if TYPE_CHECKING:
 
     from zoo.preprocessing import Preprocessing
 
-_TOP = 5
 _BATCH = 32  # pictures at a time
 
 
-def predict(images: Annotated[tuple[Path, ...], tyro.conf.Positional], weights: str, model: str | None = None) -> int:
-    """Prints the five likeliest classes of each picture.
+def predict(
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    weights: str,
+    model: str | None = None,
+    top: int = 5,
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> int:
+    """Prints the likeliest classes of each picture, as soon as they are known.
 
     A picture that cannot be read is named on stderr, and the others are classified all the same; the exit status is
     then 1, or 2 if there is no other.
 
     Args:
-        images: files of pictures.
+        images: files of pictures, or folders, all of whose pictures are taken, however deep.
         weights: directory of a run, a file of weights, or torchvision/NAME or timm/NAME.
         model: name of the model, if the weights do not tell.
+        top: how many classes of each picture.
+        json: print a JSON object for each picture, in a line of its own.
     """
     if not images:
-        raise ValueError("there are no images; name the files of some")
+        raise ValueError("there are no images; name the files of some, or folders")
+    if top < 1:
+        raise ValueError(f"--top must be at least 1, not {top}")
+    files = _files(images)
+
+    import json as json_format
 
     import jax
     import numpy as np
@@ -47,23 +59,50 @@ def predict(images: Annotated[tuple[Path, ...], tyro.conf.Positional], weights: 
     net = zoo.fuse(zoo.create_model(name, weights=weights))
     classify = nnx.jit(lambda net, batch: jax.nn.softmax(net(batch)))
     classified = 0
-    for paths, batch in _batches(images, preprocessing):
-        shares = np.asarray(classify(net, batch))
+    for paths, batch in _batches(files, preprocessing):
+        # One program for all batches: the last is filled up.
+        filled = np.resize(batch, (min(len(files), _BATCH), *batch.shape[1:]))
+        shares = np.asarray(classify(net, filled))[: len(paths)]
         count = shares.shape[1]
         class_names = (
             checkpoint.class_names(count) or imagenet_names(count) or [f"class {number}" for number in range(count)]
         )
         for path, row in zip(paths, shares, strict=True):
-            print(path)
-            for number in np.argsort(-row)[:_TOP]:
-                print(f"  {row[number]:7.2%}  {class_names[number]}")
+            likeliest = [(class_names[number], float(row[number])) for number in np.argsort(-row)[:top]]
+            if json:
+                classes = [{"name": name, "probability": share} for name, share in likeliest]
+                print(json_format.dumps({"picture": str(path), "classes": classes}), flush=True)
+            else:
+                print(path, *(f"  {share:7.2%}  {name}" for name, share in likeliest), sep="\n", flush=True)
         classified += len(paths)
     if classified == 0:
         return 2
-    return 0 if classified == len(images) else 1
+    return 0 if classified == len(files) else 1
 
 
-def _batches(paths: tuple[Path, ...], preprocessing: Preprocessing) -> Iterator[tuple[list[Path], np.ndarray]]:
+def _files(images: Iterable[Path]) -> list[Path]:
+    """The pictures that are named, and those in the folders that are.
+
+    Raises:
+        ValueError: if there is no picture in a folder.
+    """
+    from zoo.data.picture_index import SUFFIXES, PictureIndex
+
+    files: list[Path] = []
+    for path in images:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        found, ignored = PictureIndex(path).walk("")
+        if not found:
+            raise ValueError(f"{path} has no pictures ({', '.join(SUFFIXES)})")
+        if others := ignored.total():
+            print(f"{path}: {others} other {'file' if others == 1 else 'files'} passed over", file=sys.stderr)
+        files += [path / picture for picture in found]
+    return files
+
+
+def _batches(paths: list[Path], preprocessing: Preprocessing) -> Iterator[tuple[list[Path], np.ndarray]]:
     """The pictures that can be read, as the net takes them; the others are named on stderr."""
     import numpy as np
     from PIL import Image

@@ -14,6 +14,7 @@ from typing import Any
 import grain
 import numpy as np
 
+from zoo.data.balance import BalancedDraws
 from zoo.data.dataset import Source
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -30,6 +31,7 @@ def stream(
     share: slice = _WHOLE,
     start_step: int = 0,
     num_workers: int = 0,
+    draws: BalancedDraws | None = None,
 ) -> Generator[Batch, None, None]:
     """Endless batches, shuffled anew each epoch.
 
@@ -45,6 +47,7 @@ def stream(
         share: which examples of each batch are read; all of them by default.
         start_step: number of the first batch.
         num_workers: processes that read; 0 reads in threads of this process.
+        draws: which examples are taken instead, with repetitions; None for each once an epoch.
 
     Yields:
         images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is the size of the share.
@@ -60,7 +63,9 @@ def stream(
     if start_step < 0 or num_workers < 0:
         raise ValueError(f"start_step and num_workers must not be negative: {start_step}, {num_workers}")
     # A seed given to `shuffle` itself would make epoch 1 of seed 0 the same as epoch 0 of seed 1.
-    indices = grain.MapDataset.range(len(source)).seed(seed).shuffle().batch(batch_size, drop_remainder=True)
+    examples = grain.MapDataset.range(len(source)).seed(seed)
+    chosen = examples.shuffle() if draws is None else examples.random_map(_Draw(draws))
+    indices = chosen.batch(batch_size, drop_remainder=True)
     steps = indices.map(_Reader(source, share)).repeat()
     reader = steps[start_step:].to_iter_dataset(_READ_OPTIONS)
     if num_workers:
@@ -90,6 +95,16 @@ def batches(source: Source, batch_size: int, share: slice = _WHOLE) -> Generator
     count = -(-len(source) // batch_size) * batch_size
     indices = grain.MapDataset.range(count).map(lambda index: index % len(source)).batch(batch_size)
     return _closing(indices.map(_Reader(source, share)).to_iter_dataset(_READ_OPTIONS))
+
+
+class _Draw(grain.transforms.RandomMap):
+    """Takes what is drawn instead of an index."""
+
+    def __init__(self, draws: BalancedDraws) -> None:
+        self._draws = draws
+
+    def random_map(self, element: Any, rng: np.random.Generator) -> int:
+        return self._draws.draw(rng)
 
 
 class _Reader:

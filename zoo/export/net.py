@@ -116,7 +116,7 @@ def read_net(weights: str | os.PathLike[str], model: str | None = None) -> Net:
         raise ExportError(f"{checkpoint.path} does not tell which model it is of")
     preprocessing = model_info(name, weights=weights).preprocessing
     net = create_model(name, weights=weights)
-    names = checkpoint.class_names(net.head.out_features)
+    names = None if net.head is None else checkpoint.class_names(net.head.out_features)
     with checkpoint.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Net(net, preprocessing, None if names is None else tuple(names), name, digest)

@@ -238,6 +238,8 @@ class TrainConfig(_Section):
     """Examples in an evaluation step, over all devices."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes."""
+    balance: Literal["none", "loss", "sampling"] = "none"
+    """What evens out classes of unequal size: weights in the training loss, or drawing each class as often."""
     ema_decay: float | None = None
     """Decay per step of a moving average of the weights, evaluated and saved instead of them; None for no average."""
     seed: int = 0

@@ -88,6 +88,7 @@ class StreamFeed:
             share=self._devices.share_of(config.batch_size),
             start_step=int(state.step),
             num_workers=workers,
+            draws=trainer.draws,
         )
 
     def advance(self, state: TrainState, num_steps: int) -> TrainState:

@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
 from zoo.blocks import BatchNorm
-from zoo.data import augment
+from zoo.data import augment, fair
+from zoo.data.balance import BalancedDraws, class_weights
 from zoo.data.dataset import Dataset
 from zoo.models._rematerialise import rematerialise_blocks
 from zoo.ops import force_lowering
@@ -43,6 +45,8 @@ class Trainer:
         train_graph, eval_graph: the model's structure in the two modes.
         is_frozen: of its variables, which training leaves as they are.
         random_state: the model's own random keys; they stay the same, and each step folds its number in.
+        class_weights: float32 (classes,), of the loss; None for the same weight for all.
+        draws: which examples are taken; None for each once an epoch.
     """
 
     config: TrainConfig
@@ -57,6 +61,8 @@ class Trainer:
     eval_graph: Any
     is_frozen: IsFrozen
     random_state: Any
+    class_weights: np.ndarray | None = None
+    draws: BalancedDraws | None = None
 
     @classmethod
     def create(
@@ -70,7 +76,8 @@ class Trainer:
         """Takes a model apart; gives the functions that train it, and the state to start from, which `place` takes.
 
         Raises:
-            ValueError: if batch norm is to be per device, and there is none, or as `freeze` does.
+            ValueError: if batch norm is to be per device, and there is none, if classes are to be balanced whose labels
+                the data does not have at hand, or as `freeze` does.
         """
         if config.batch_norm == "per-device":
             _use_virtual_batches(model, devices.count)
@@ -80,10 +87,14 @@ class Trainer:
         frozen, params, random_state, batch_stats = states
         model.eval()
         eval_graph = nnx.split(model)[0]
+        num_classes = config.model.num_classes or len(dataset.class_names)
+        balance, labels = config.balance, fair.labels_of(dataset.train)
+        if balance != "none" and labels is None:
+            raise ValueError(f"balance={balance!r} takes all labels beforehand, which {dataset.name} does not tell")
         trainer = cls(
             config=config,
             devices=devices,
-            num_classes=config.model.num_classes or len(dataset.class_names),
+            num_classes=num_classes,
             steps_per_epoch=len(dataset.train) // config.batch_size,
             image_size=dataset.image_size,
             mean=dataset.mean,
@@ -93,6 +104,8 @@ class Trainer:
             eval_graph=eval_graph,
             is_frozen=is_frozen,
             random_state=random_state,
+            class_weights=class_weights(labels, num_classes) if labels is not None and balance == "loss" else None,
+            draws=BalancedDraws(labels) if labels is not None and balance == "sampling" else None,
         )
         state = TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -127,7 +140,10 @@ class Trainer:
         """
         batch_size = self.config.batch_size
         order_key = jax.random.fold_in(self._key(_ORDER), state.step // self.steps_per_epoch)
-        order = jax.random.permutation(order_key, len(labels))
+        if self.draws is None:
+            order = jax.random.permutation(order_key, len(labels))
+        else:
+            order = self.draws.draw_many(order_key, len(labels))
 
         def one_step(_: jax.Array, state: TrainState) -> TrainState:
             first = state.step % self.steps_per_epoch * batch_size
@@ -170,6 +186,8 @@ class Trainer:
             with self._lowering(), self._rematerialisation():
                 logits = model(inputs)
             *_, batch_stats = nnx.state(model, self.is_frozen, nnx.Param, nnx.RngState, ...)
+            if self.class_weights is not None:
+                targets = targets * self.class_weights
             return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+import zoo
+from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training
+from tests.e2e.tiny_train import Tiny
+from zoo import registry
+from zoo.cli import main
+from zoo.training.evaluate import evaluate
+from zoo.weights.safetensors import read_tensors, write_tensors
+
+OPTIONS = {"num_classes": 3, "small_images": True}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run of the tiny net, which keeps averages."""
+    root, output = (tmp_path_factory.mktemp(name) for name in ("run", "output"))
+    process = start_training([*THREE_EPOCHS, "--devices", "1", "--output", str(root)], output)
+    assert Ended.of(process, output).returncode == 0
+    return root
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setattr(registry, "_models", registry._models.copy())
+    zoo.register("tiny", Tiny, zoo.ModelInfo("", 32, 0), num_classes=10)
+
+
+def test_a_run_is_evaluated_as_it_did_itself_to_the_bit(run):
+    result, last = evaluate(run), figures(run)[-1]
+    assert (result.model, result.data, result.evaluation.examples) == ("tiny", "shapes", 40)
+    assert (result.evaluation.loss, result.evaluation.accuracy) == (last["test_loss"], last["test_accuracy"])
+    assert result.class_names[:2] == ("circle", "ring")
+
+
+def test_a_run_without_weights_says_how_to_get_them(run, tmp_path):
+    (tmp_path / "config.json").write_bytes((run / "config.json").read_bytes())
+    with pytest.raises(FileNotFoundError, match=f"has no weights yet; --resume {tmp_path} finishes it"):
+        evaluate(tmp_path)
+
+
+@pytest.fixture
+def dark_or_light(tmp_path):
+    """Weights that tell dark pictures from light ones, and ones without names; the channels are the classes."""
+    model = Tiny(3, small_images=True, dtype=None, rngs=nnx.Rngs(0))
+    description = {"model": "tiny", "options": OPTIONS, "class_names": ["dark", "light", "odd"]}
+    usual = {"image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
+    zoo.save_weights(model, tmp_path / "w.safetensors", description | usual)
+    tensors, _ = read_tensors(tmp_path / "w.safetensors")
+    for name, tensor in tensors.items():
+        if name in ("stem.conv.kernel", "head.kernel", "head.bias"):
+            tensor[...] = 0
+    tensors["stem.conv.kernel"][..., 0] = 1
+    tensors["head.kernel"][0] = [0, 10, 0]
+    tensors["head.bias"][...] = [1, 0, -9]
+    write_tensors(tmp_path / "w.safetensors", tensors, description | usual)
+    write_tensors(tmp_path / "nameless.safetensors", tensors, {"model": "tiny", "options": OPTIONS} | usual)
+    return tmp_path
+
+
+def draw(folder, **pictures):
+    for name, values in pictures.items():
+        (folder / name).mkdir(parents=True)
+        for number, value in enumerate(values):
+            Image.new("RGB", (40, 40), (value,) * 3).save(folder / name / f"{number}.png")
+
+
+@pytest.mark.parametrize("split", ["", "val"])
+def test_own_pictures_are_known_by_the_names_of_their_classes(dark_or_light, split):
+    draw(dark_or_light / "photos" / split, light=[250, 240, 3], dark=[0])  # in another order than the net's
+    result = evaluate(dark_or_light / "w.safetensors", str(dark_or_light / "photos"))
+    np.testing.assert_array_equal(result.evaluation.confusion, [[1, 0, 0], [1, 2, 0], [0, 0, 0]])
+    assert result.class_names == ("dark", "light", "odd")
+    assert (result.data, result.notes) == ("photos", ("4 pictures, 2 classes",))
+
+
+def test_classes_that_the_net_does_not_know_are_refused(dark_or_light):
+    draw(dark_or_light / "photos", light=[250], green=[0], blue=[0])
+    message = "does not know the classes blue, green of photos; it knows dark, light, odd"
+    with pytest.raises(ValueError, match=message):
+        evaluate(dark_or_light / "w.safetensors", str(dark_or_light / "photos"))
+    nameless = evaluate(dark_or_light / "nameless.safetensors", str(dark_or_light / "photos"))
+    assert nameless.class_names == ("blue", "green", "light")
+    draw(dark_or_light / "photos", red=[0])
+    with pytest.raises(ValueError, match="tells 3 classes apart, whose names it does not say, and photos has 4"):
+        evaluate(dark_or_light / "nameless.safetensors", str(dark_or_light / "photos"))
+
+
+def test_weights_must_be_told_on_what(dark_or_light):
+    with pytest.raises(ValueError, match=r"w\.safetensors is no run, which would know its data; say by --data"):
+        evaluate(dark_or_light / "w.safetensors")
+
+
+def test_the_command_prints_tables_or_json_and_draws(run, tmp_path, capsys):
+    assert main(["eval", str(run), "--confusion-matrix", str(tmp_path / "c.png")]) == 0
+    table = capsys.readouterr().out
+    assert "accuracy" in table
+    assert "hourglass" in table
+    with Image.open(tmp_path / "c.png") as picture:
+        assert picture.size == (1350, 1200)
+    assert main(["eval", str(run), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["loss"] == figures(run)[-1]["test_loss"]
+    assert values["classes"][0]["name"] == "circle"
+    assert main(["eval", str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
