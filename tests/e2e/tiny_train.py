@@ -30,7 +30,7 @@ from zoo.training.main import main
 class Tiny(ImageClassifier):
     """One convolution, with batch statistics and two kinds of dropping."""
 
-    def __init__(self, num_classes, *, small_images, dtype, rngs):
+    def __init__(self, num_classes, *, small_images, dtype=None, rngs):
         self.stem = ConvNormAct(3, 16, stride=4, dtype=dtype, rngs=rngs)
         self.drop_path = DropPath(0.2, rngs=rngs)
         self._init_head(16, num_classes, dropout=0.2, dtype=dtype, param_dtype=jnp.float32, rngs=rngs)
