@@ -27,7 +27,7 @@ def test_a_sample_of_a_split_in_memory_stays_in_memory_and_is_told_of(monkeypatc
     assert isinstance(loaded.train, ArraySplit)
     assert (len(loaded.train), len(loaded.test)) == (4, 6)
     assert sorted(loaded.train.labels) == [0, 0, 1, 1]
-    assert loaded.note == "4 of 10 training images are drawn of all classes"
+    assert loaded.note == "4 of 10 training images are used, drawn from all classes"
 
 
 def test_a_sample_of_unknown_labels_is_drawn_without_being_read(monkeypatch):
@@ -44,7 +44,7 @@ def test_a_sample_of_unknown_labels_is_drawn_without_being_read(monkeypatch):
     assert drawn == again == sorted(set(drawn))
     assert drawn != other
     assert 30 < sum(label < 500 for label in drawn) < 70
-    assert load("tfds/stub", test_examples=100).note == "100 of 1,000 test images are drawn whatever their classes"
+    assert load("tfds/stub", test_examples=100).note == "100 of 1,000 test images are used, drawn regardless of class"
 
 
 def test_asking_for_more_than_there_is_is_refused(monkeypatch):

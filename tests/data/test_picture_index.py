@@ -96,7 +96,10 @@ def test_without_a_cache_it_works_and_says_so(root: Path) -> None:
 
 def test_names_that_are_not_text(root: Path, scanned: list[str]) -> None:
     name = os.fsdecode(b"\xff\n\xc3\xbc.png")
-    (root / "a" / name).touch()
+    try:
+        (root / "a" / name).touch()
+    except OSError:
+        pytest.skip("this file system has no such names")
     settle(root)
     assert walk(root)[0] == walk(root)[0] == ["a/1.png", "a/b/2.png", f"a/{name}"]
     assert scanned == ["a", "b"]
@@ -127,7 +130,7 @@ def test_a_picture_is_tried_again_when_its_file_or_pillow_has_changed(
     readable(root)
     (root / "a" / "1.png").write_bytes(b"no picture")
     assert readable(root) == ["a/b/2.png"]
-    assert "Checking 1 pictures" in capsys.readouterr().err
+    assert "Checking 1 picture in" in capsys.readouterr().err
     monkeypatch.setattr(PIL, "__version__", "0")
     assert readable(root) == ["a/b/2.png"]
     assert "Checking 2 pictures" in capsys.readouterr().err
@@ -145,7 +148,7 @@ def test_an_interrupted_check_goes_on(root: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(root.parent / "cache"))
     capsys.readouterr()
     assert readable(root) == ["a/1.png", "a/b/2.png"]
-    assert "Checking 1 pictures" in capsys.readouterr().err
+    assert "Checking 1 picture in" in capsys.readouterr().err
 
 
 def test_a_truncated_picture_cannot_be_read(root: Path) -> None:

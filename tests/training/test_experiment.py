@@ -135,3 +135,21 @@ def test_pictures_are_tested_on_as_the_start_weights_want_them(tmp_path):
     assert lines[-1].endswith("and test pictures resized to 40 pixels (bicubic) and cropped to 32")
     written = {key: built.weights_description[key] for key in ("image_size", "resize_size", "interpolation")}
     assert written == {"image_size": 32, "resize_size": 40, "interpolation": "bicubic"}
+
+
+def test_the_fields_on_data_and_the_seed_are_handed_on(monkeypatch, tmp_path):
+    class LoadedError(Exception):
+        pass
+
+    def load(name, directory, **options):
+        assert (name, directory) == ("image_folder", tmp_path)
+        assert options == {
+            "image_size": 48, "train_examples": 9, "test_examples": 8, "test_share": 0.3, "skip_unreadable": True,
+            "random_crops": False, "preprocessing": None, "seed": 7,
+        }  # fmt: skip
+        raise LoadedError
+
+    monkeypatch.setattr(experiment, "load", load)
+    data = DataConfig("image_folder", tmp_path, 48, 9, 8, 0.3, True)
+    with pytest.raises(LoadedError):
+        build(TrainConfig(data=data, seed=7, devices=1))

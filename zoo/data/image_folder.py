@@ -161,25 +161,7 @@ def load(
         ValueError: if the splits have different classes or there is a single one, if there is both a test folder and a
             `test_share`, if a class is too small to be split, or `image_size` is less than 1.
     """
-    if not directory.is_dir():
-        raise DataUnavailableError(f"there is no directory {directory}")
-    train_directory = directory / "train"
-    test_directory = next((directory / name for name in TEST_FOLDERS if (directory / name).is_dir()), None)
-    other_names = f" (nor {' or '.join(TEST_FOLDERS[1:])})"
-    if test_share and test_directory is not None:
-        raise ValueError(f"test_share is {test_share}, but {test_directory} is there to test on; leave out one of them")
-    if not train_directory.is_dir():
-        if not test_share:
-            raise DataUnavailableError(
-                f"there is no directory {train_directory}. If {directory} has the folders of the classes, "
-                "--data.test-share 0.2 takes that share of each to test on"
-            )
-        train_directory = directory
-    elif test_directory is None and not test_share:
-        raise DataUnavailableError(
-            f"there is no directory {directory / 'test'}{other_names}; --data.test-share 0.2 takes that share of each "
-            f"class of {train_directory} to test on"
-        )
+    train_directory, test_directory = _find_splits(directory, test_share)
     folder = ImageFolder(train_directory, image_size, skip_unreadable=skip_unreadable)
     if len(folder.class_names) < 2:
         raise ValueError(
@@ -191,7 +173,7 @@ def load(
     test_form = image_size if preprocessing is None else preprocessing.at(image_size)
     notes = [f"{train_directory.name}: {folder.describe()}"]
     if test_directory is None:
-        train, _ = fair.split(folder.in_form(train_image_size), folder.class_names, test_share, seed)
+        train, _ = fair.split(train, folder.class_names, test_share, seed)
         _, test = fair.split(folder.in_form(test_form), folder.class_names, test_share, seed)
         notes.append(f"{test_share:.3g} of each class, {_count(len(test), 'picture')}, for the test")
     else:
@@ -242,6 +224,29 @@ def load_test(directory: Path, image_size: int, preprocessing: Preprocessing | N
     names, note = folder.class_names, folder.describe()
     return Dataset(
         directory.resolve().name, names, image_size, test, test, IMAGENET_MEAN, IMAGENET_STD, note, preprocessing=how
+    )
+
+
+def _find_splits(directory: Path, test_share: float) -> tuple[Path, Path | None]:
+    """The directories of the classes to train on and to test on; None where a share is taken to test on."""
+    if not directory.is_dir():
+        raise DataUnavailableError(f"there is no directory {directory}")
+    train = directory / "train"
+    test = next((directory / name for name in TEST_FOLDERS if (directory / name).is_dir()), None)
+    if test_share and test is not None:
+        raise ValueError(f"test_share is {test_share}, but {test} is there to test on; leave out one of them")
+    if train.is_dir() and (test is not None or test_share):
+        return train, test
+    if test_share:
+        return directory, None
+    if not train.is_dir():
+        raise DataUnavailableError(
+            f"there is no directory {train}. If {directory} has the folders of the classes, "
+            "--data.test-share 0.2 takes that share of each to test on"
+        )
+    raise DataUnavailableError(
+        f"there is no directory {directory / TEST_FOLDERS[0]} (nor {' or '.join(TEST_FOLDERS[1:])}); "
+        f"--data.test-share 0.2 takes that share of each class of {train} to test on"
     )
 
 

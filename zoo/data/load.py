@@ -69,5 +69,5 @@ def _sample(source: Source, count: int | None, split: str, seed: int) -> tuple[S
         return source, ""
     if count > len(source):
         raise ValueError(f"{count} {split} examples asked for, but there are {len(source)}")
-    drawn = "of all classes" if fair.labels_of(source) is not None else "whatever their classes"
-    return fair.sample(source, count, seed), f"{count:,} of {len(source):,} {split} images are drawn {drawn}"
+    drawn = "from all classes" if fair.labels_of(source) is not None else "regardless of class"
+    return fair.sample(source, count, seed), f"{count:,} of {len(source):,} {split} images are used, drawn {drawn}"

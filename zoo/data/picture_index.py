@@ -28,6 +28,7 @@ SUFFIXES = (
 
 _FORMAT = 1
 _SETTLED = 2_000_000_000  # ns; clocks of file systems are coarse: a folder may change once more within one tick of them
+_CHECKED_TOGETHER = 1000  # pictures that wait for a thread at a time
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ class PictureIndex:
                 untried.append((picture, status.st_size, status.st_ctime_ns))
         if untried:
             self._is_changed = True
-            print(f"Checking {len(untried):,} pictures in {self._root} (once)", file=sys.stderr)
+            what = "picture" if len(untried) == 1 else "pictures"
+            print(f"Checking {len(untried):,} {what} in {self._root} (once)", file=sys.stderr)
 
         def is_readable(picture: str) -> bool:
             try:
@@ -145,9 +147,11 @@ class PictureIndex:
 
         with ThreadPoolExecutor() as pool:  # Pillow lets go of Python's lock while it decodes.
             try:
-                results = pool.map(is_readable, [picture for picture, _, _ in untried])
-                for (picture, size, changed), result in zip(untried, results, strict=True):
-                    verdicts[picture] = _Verdict(size, changed, result)
+                for start in range(0, len(untried), _CHECKED_TOGETHER):
+                    some = untried[start : start + _CHECKED_TOGETHER]
+                    results = pool.map(is_readable, [picture for picture, _, _ in some])
+                    for (picture, size, changed), result in zip(some, results, strict=True):
+                        verdicts[picture] = _Verdict(size, changed, result)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 self._remember(verdicts)

@@ -27,7 +27,7 @@ def cutout(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
 def random_erasing(key: jax.Array, images: jax.Array, probability: float) -> jax.Array:
     """Sets a rectangle within each image to zero, with some probability (1708.04896).
 
-    Its share of the area is uniform from 0.02 to 1/3, and the logarithm of its height over its width from that of 0.3
+    Its share of the area is uniform from 0.02 to 0.33, and the logarithm of its height over its width from that of 0.3
     to that of 3.3, as in torchvision. Ten rectangles are drawn, and the first that fits is taken; if none does, the
     image stays as it is.
 
@@ -38,7 +38,7 @@ def random_erasing(key: jax.Array, images: jax.Array, probability: float) -> jax
     """
     count, height, width, _ = images.shape
     chance_key, area_key, ratio_key, row_key, column_key = jax.random.split(key, 5)
-    area = jax.random.uniform(area_key, (count, _TRIES), minval=0.02, maxval=1 / 3) * height * width
+    area = jax.random.uniform(area_key, (count, _TRIES), minval=0.02, maxval=0.33) * height * width
     log_ratio = jax.random.uniform(ratio_key, (count, _TRIES), minval=math.log(0.3), maxval=math.log(3.3))
     heights = jnp.rint(jnp.sqrt(area * jnp.exp(log_ratio)))
     widths = jnp.rint(jnp.sqrt(area / jnp.exp(log_ratio)))
