@@ -10,6 +10,7 @@ from typing import Literal
 
 import jax
 import numpy as np
+from PIL import Image
 
 from zoo.atomic_file import replacing
 from zoo.export import litert, onnx, stablehlo
@@ -23,7 +24,9 @@ from zoo.preprocessing import normalise
 
 Format = Literal["stablehlo", "litert", "onnx"]
 
-TOLERANCE = 1e-4  # of the logits' standard deviation; rounding takes a twentieth of it at the most
+TOLERANCE = (
+    1e-3  # of the logits' standard deviation; rounding takes a few millionths, in untrained nets a tenth of this
+)
 GOOD_AGREEMENT = 0.95  # of quantised and float classes; with less there is a warning
 
 _EXAMPLES = 4
@@ -159,6 +162,17 @@ def check_request(
         raise ExportError(f"there is no directory {out.parent} to write {out.name} in")
 
 
+def random_pixels(count: int, height: int, width: int) -> np.ndarray:
+    """Random pictures, uint8 (count, height, width, 3), always the same.
+
+    They are smooth, as pictures are. On white noise, which no net is trained on, activations can become hundreds of
+    times as large as they ever are, and rounding errors with them.
+    """
+    random = np.random.default_rng(0)
+    small = [Image.fromarray(random.integers(0, 256, (6, 6, 3), np.uint8)) for _ in range(count)]
+    return np.stack([np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)) for picture in small])
+
+
 def deviation(outputs: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference, as a share of the standard deviation of what is expected; infinite with NaN."""
     if outputs.shape != expected.shape or not np.isfinite(outputs).all():
@@ -176,9 +190,9 @@ def _compare(net: Net, path: Path, to: Format, symbolic_size: bool, with_preproc
     Raises:
         ExportError: if it is not below the tolerance.
     """
-    size, random = net.preprocessing.input_size, np.random.default_rng(0)
+    size = net.preprocessing.input_size
     sizes = [(size, size)] + [(size * 3 // 4, size * 5 // 4)] * symbolic_size
-    pixels = [random.integers(0, 256, (_EXAMPLES, *size, 3), np.uint8) for size in sizes]
+    pixels = [random_pixels(_EXAMPLES, *size) for size in sizes]
     images = [normalise(batch, net.preprocessing) for batch in pixels]
     expected = [net.logits(batch) for batch in images]
     if with_preprocessing:
