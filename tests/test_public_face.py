@@ -45,7 +45,7 @@ sys.modules.update(dict.fromkeys({sorted(blocked | {"tensorboardX"})!r}))  # Non
 import zoo
 
 assert len(zoo.list_models()) > 80
-zoo.blocks, zoo.ops, zoo.preprocess, zoo.analysis
+zoo.blocks, zoo.ops, zoo.preprocess, zoo.analysis, zoo.export
 model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=2, small_images=True)
 zoo.save_weights(model, {str(tmp_path / "w.safetensors")!r})
 zoo.load_weights(model, {str(tmp_path / "w.safetensors")!r})

@@ -95,8 +95,17 @@ def test_stablehlo_takes_any_number_and_size_of_pixels_and_preprocesses_as_the_z
     np.testing.assert_allclose(exported.call(pixels), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture
+def source_lines():
+    """What programs have outside of tests: the lines of the source that each operation comes from."""
+    before = jax.config.jax_traceback_in_locations_limit
+    jax.config.update("jax_traceback_in_locations_limit", 10)
+    yield
+    jax.config.update("jax_traceback_in_locations_limit", before)
+
+
 @needs["stablehlo"]
-def test_stablehlo_names_no_file_of_this_machine(net, tmp_path):
+def test_stablehlo_names_no_file_of_this_machine(net, tmp_path, source_lines):
     module.stablehlo.write(net, tmp_path / "a", symbolic_size=False, with_preprocessing=False)
     module.stablehlo.write(net, tmp_path / "b", symbolic_size=False, with_preprocessing=False)
     content = (tmp_path / "a").read_bytes()

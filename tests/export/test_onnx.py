@@ -62,6 +62,7 @@ CASES = {
     "a number is no bias": (lambda x: convolution(x, KERNEL[..., :1]) + 2, ["Conv", "Add"]),
     "matrix": (lambda x: jnp.squeeze(part(part(x, 0, 1, 1), 0, 1, 2), (1, 2)) @ MATRIX, ["Slice", "Slice", "Gemm"]),
     "matrix, transposed": (lambda x: jnp.einsum("nc,kc->nk", x.sum((1, 2)), MATRIX.T), None),
+    "matrix for each pixel": (lambda x: x @ MATRIX + BIAS[:5], ["Conv"]),
     "linear layer": (lambda x: x.mean((1, 2)) @ MATRIX + np.arange(5.0, dtype=np.float32),
                      ["GlobalAveragePool", "Flatten", "Gemm"]),
     "affine": (lambda x: ops.channel_affine(x, CHANNELS, CHANNELS), ["Mul", "Add"]),

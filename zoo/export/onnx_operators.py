@@ -43,13 +43,18 @@ def _convolution(graph: Graph, equation: Equation, operands: list[Operand]) -> l
 
 
 def _matrix_product(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
+    """Of the last axis of vectors or, as a 1×1 convolution, of maps with a matrix."""
     x, matrix = operands
     (axes, matrix_axes), batch = equation.params["dimension_numbers"]
-    is_known = isinstance(x, Tensor) and isinstance(matrix, np.ndarray) and len(x.shape) == matrix.ndim == 2
-    _require(is_known and tuple(axes) == (1,) and batch == ((), ()), equation, "anything but vectors times a matrix")
+    rank = len(x.shape)
+    is_known = isinstance(x, Tensor) and isinstance(matrix, np.ndarray) and matrix.ndim == 2 and rank in (2, 4)
+    _require(is_known and tuple(axes) == (rank - 1,) and batch == ((), ()), equation, "anything but vectors @ matrix")
     assert isinstance(matrix, np.ndarray)
     weights = matrix if tuple(matrix_axes) == (0,) else matrix.T
-    return _added(graph, equation, "Gemm", graph.name_of(x, channels_first=False), graph.weight(weights))
+    if rank == 2:
+        return _added(graph, equation, "Gemm", graph.name_of(x, channels_first=False), graph.weight(weights))
+    inputs = graph.name_of(x, channels_first=True), graph.weight(weights.T[:, :, None, None])
+    return _added(graph, equation, "Conv", *inputs, channels_first=True)
 
 
 def _sum_of_two(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
