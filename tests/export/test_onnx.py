@@ -123,6 +123,7 @@ def test_an_operation_gives_what_it_gives_in_jax(case):
         (lambda x: x[:, 0], "no operator for JAX's primitive gather"),
         (lambda x: jnp.broadcast_to(part(x, 0, 1, 1), x.shape) * 2, "broadcast_in_dim with a repetition"),
         (lambda x: x.sum((1, 2)) @ x.sum((1, 2)).T, "dot_general with anything but"),
+        (lambda x: jnp.ones((2, 3)), "the logits do not depend on the images"),
     ],
 )
 def test_what_it_does_not_know_is_named(function, message):

@@ -61,7 +61,9 @@ def model_of(function: Callable[[jax.Array], jax.Array], image_shape: tuple[int,
     variables = count()
     given = next(variables)
     equations, (result,) = _flatten(program, [given], variables)
-    uses = Counter([value for equation in equations for value in equation.inputs if isinstance(value, int)])
+    if not isinstance(result, int):
+        raise ExportError("ONNX: the logits do not depend on the images")
+    uses = Counter([value for equation in equations for value in equation.inputs if isinstance(value, int)] + [result])
     graph = Graph()
     values = {given: Tensor("images", images.shape, channels_first=False, uses=uses[given])}
     for equation in equations:
@@ -70,8 +72,6 @@ def model_of(function: Callable[[jax.Array], jax.Array], image_shape: tuple[int,
         operands = [values[value] if isinstance(value, int) else value for value in equation.inputs]
         equation = equation._replace(uses=[uses[variable] for variable in equation.outputs])
         values.update(zip(equation.outputs, OPERATORS[equation.primitive](graph, equation, operands), strict=True))
-    if not isinstance(result, int):
-        raise ExportError("ONNX: the logits do not depend on the images")
     model = graph.model(image_shape, values[result])
     checker.check_model(model, full_check=True)
     return model
