@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +85,7 @@ def run_zoo(capsys, *arguments: str | Path) -> str:
     return printed.out
 
 
+@pytest.mark.slow
 def test_the_road_from_pictures_to_a_net_in_use(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(registry, "_models", registry._models.copy())
     zoo.register("tiny", Tiny, zoo.ModelInfo("", 32, 0), num_classes=10)
@@ -111,9 +111,16 @@ def test_the_road_from_pictures_to_a_net_in_use(photos, tmp_path, capsys, monkey
     predicted = json.loads(run_zoo(capsys, "predict", tmp_path / "new", "--weights", second, "--json", "--top", "1"))
     assert predicted["classes"][0]["name"] == "red"
 
-    shutil.rmtree(photos / "red" / "folder.jpg")
     for name in ("red", "blue"):
         (photos / name / "broken.jpg").unlink()
+    (photos / "red" / "a.bmp").rename(photos / "red" / "z.bmp")
+    process = start_training(["--resume", str(first)], tmp_path / "3")
+    ended = Ended.of(process, tmp_path / "3")
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"the data is not what {first} was trained on: the training examples changed; it "
+                                 "cannot go on with it\n")  # fmt: skip
+    assert ended.stderr.count("error: ") == 1
+
     for to, quantize in [("stablehlo", False), ("onnx", False), ("onnx", True), ("litert", False), ("litert", True)]:
         if to == "litert":
             pytest.importorskip("litert_converter")

@@ -7,10 +7,13 @@ from dataclasses import replace
 import jax
 import pytest
 
+from zoo.preprocessing import Preprocessing
 from zoo.training.config import ModelConfig, TrainConfig, from_dict
 from zoo.training.devices import Devices
 from zoo.training.metrics import EpochMetrics, MetricsLog
 from zoo.training.run_directory import RunDirectory, RunDirectoryError, check_resumable
+from zoo.training.start_weights import StartWeights
+from zoo.weights.numerics import Numerics
 
 
 def describe(config):
@@ -140,3 +143,35 @@ def test_a_config_that_does_not_fit_names_the_fields(tmp_path):
     assert "model.width (was None, now 0.5), batch_size (was 32, now 64)" in str(error.value)
     assert "epochs" not in str(error.value)
     check_resumable(tmp_path, saved, replace(saved, epochs=30))
+
+
+def test_other_data_is_refused_by_what_changed(tmp_path):
+    config = TrainConfig(output=tmp_path / "run")
+    data = {"the number of training examples": 300, "the classes": ["a", "b"], "the training examples": "0f3a"}
+    with RunDirectory.create(config) as run:
+        run.describe(config, Devices.find(1), data=data)
+    run.check_data(data)
+    with pytest.raises(RunDirectoryError, match="the number of training examples changed, was 300 and is 299"):
+        run.check_data(data | {"the number of training examples": 299})
+    with pytest.raises(RunDirectoryError, match="the training examples changed; it cannot go on"):
+        run.check_data(data | {"the training examples": "77aa"})
+    run.data.write_text('{"the number')
+    with pytest.raises(RunDirectoryError, match=r"data\.json, which says what the run has seen, is damaged"):
+        run.check_data(data)
+    run.data.unlink()
+    with pytest.warns(UserWarning, match="whether the data is still the same is not checked"):
+        run.check_data(data)
+
+
+def test_start_weights_are_kept_and_needed_only_with_checkpoints(tmp_path):
+    config = TrainConfig(output=tmp_path / "run")
+    kept = StartWeights("nin", {"num_classes": 7}, Preprocessing(224, 256, "bicubic"), Numerics(1e-3, True))
+    with RunDirectory.create(config) as run:
+        run.describe(config, Devices.find(1), start_weights=kept)
+    assert run.read_start_weights() == kept
+    assert run.start_weights_before() is None
+    (run.checkpoints / "12").mkdir(parents=True)
+    assert run.start_weights_before() == kept
+    run.start_weights.write_text('{"model": "nin"}')
+    with pytest.raises(RunDirectoryError, match=r"start_weights\.json is damaged"):
+        run.start_weights_before()

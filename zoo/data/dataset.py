@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,12 +21,22 @@ class Source(Protocol):
     """Random access to examples: Grain's and TFDS's data-source protocol.
 
     An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int. A source that knows its
-    labels without reading its examples has them all in an attribute `labels`, int32 (N,).
+    labels without reading its examples has them all in an attribute `labels`, int32 (N,), and one that can tell whether
+    it is still the same has an attribute `fingerprint`, a text.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+
+
+def fingerprint_of(*parts: np.ndarray | str) -> str:
+    """SHA-256 of arrays and texts, one after another."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else np.ascontiguousarray(part).data
+        digest.update(content)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +65,11 @@ class ArraySplit:
 
     def __getitem__(self, index: int, /) -> dict[str, Any]:
         return {"image": self.images[index], "label": int(self.labels[index])}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all images and labels."""
+        return fingerprint_of(self.images, self.labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.dataset import ArraySplit, Source
+from zoo.data.dataset import ArraySplit, Source, fingerprint_of
 
 
 class Subset:
@@ -23,6 +23,9 @@ class Subset:
         labels = labels_of(source)
         if labels is not None:
             self.labels = labels[indices]
+        fingerprint = getattr(source, "fingerprint", None)
+        if fingerprint is not None:
+            self.fingerprint = fingerprint_of(fingerprint, indices)
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from zoo.data import fair
-from zoo.data.dataset import Dataset, DataUnavailableError, Source
+from zoo.data.dataset import Dataset, DataUnavailableError, Source, fingerprint_of
 from zoo.data.picture_index import SUFFIXES, PictureIndex
 from zoo.pictures import UnreadablePictureError, read_picture
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resized_crop
@@ -107,6 +107,11 @@ class ImageFolder:
         else:
             image = resized_crop(picture, form)
         return {"image": image, "label": int(self.labels[index])}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the paths of the pictures within the directory; not of what is in their files."""
+        return fingerprint_of("\n".join(self._pictures))
 
     def in_form(self, form: int | Preprocessing) -> ImageFolder:
         """The same pictures, brought to another `image_size`, or resized and cropped as weights want it."""

@@ -89,11 +89,21 @@ class Experiment:
         values = {name: value for name, value in flatten(self.config).items() if name not in _OF_A_HOST}
         return {
             **{name: str(value) if isinstance(value, Path) else value for name, value in values.items()},
-            "the number of training examples": len(self.dataset.train),
-            "the number of test examples": len(self.dataset.test),
-            "the classes": self.dataset.class_names,
+            **self.data_identity,
             "having all training images on each device": self._is_replicated,
             "the version of jax": jax.__version__,
+        }
+
+    @property
+    def data_identity(self) -> dict[str, Any]:
+        """What tells whether the data is still the same, as JSON holds it."""
+        dataset = self.dataset
+        return {
+            "the number of training examples": len(dataset.train),
+            "the number of test examples": len(dataset.test),
+            "the classes": list(dataset.class_names),
+            "the training examples": getattr(dataset.train, "fingerprint", None),
+            "the test examples": getattr(dataset.test, "fingerprint", None),
         }
 
     def describe(self) -> list[str]:

@@ -81,7 +81,13 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
             )
         devices_before = run.devices_before() if saved is not None else None
         if processes.is_first():
-            run.describe(config, trainer.devices, experiment.lowerings.choosing, experiment.start_weights)
+            run.describe(
+                config,
+                trainer.devices,
+                experiment.lowerings.choosing,
+                experiment.start_weights,
+                experiment.data_identity,
+            )
         state = trainer.place(experiment.state)
         if reached is not None:
             state = checkpoints.restore(state)

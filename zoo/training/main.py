@@ -91,6 +91,7 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
         start_weights = None if command.resume is None else RunDirectory(command.resume).start_weights_before()
         experiment = build(command.config, start_weights)
         if command.resume is not None:
+            RunDirectory(command.resume).check_data(experiment.data_identity)
             experiment = replace(experiment, lowerings=RunDirectory(command.resume).lowerings_before())
         return experiment, saved
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -74,6 +74,10 @@ class RunDirectory:
     @property
     def start_weights(self) -> Path:
         return self.root / "start_weights.json"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data.json"
 
     @property
     def metrics(self) -> Path:
@@ -179,8 +183,19 @@ class RunDirectory:
         devices: Devices,
         lowerings: Measurements = RULES_ALONE,
         start_weights: StartWeights | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes `lowerings.json`, `start_weights.json` if there are some, `config.json` and `environment.json`."""
+        """Writes `lowerings.json`, `data.json`, `start_weights.json` if there are some, and the config and environment.
+
+        Args:
+            config: of the run, with all choices made; what makes the directory that of a run.
+            devices: that it is on.
+            lowerings: with which it is computed.
+            start_weights: what it keeps of those that it started from.
+            data: what `check_data` is to find the same.
+        """
+        if data is not None:
+            _write_json(self.data, data)
         with replacing(self.lowerings) as unfinished:  # before what makes the directory that of a run
             unfinished.write_text(lowerings.to_json(), encoding="utf-8")
         if start_weights is not None:
@@ -188,6 +203,23 @@ class RunDirectory:
                 unfinished.write_text(start_weights.to_json(), encoding="utf-8")
         _write_json(self.config, to_dict(config))
         _write_json(self.environment, {"devices": devices.describe(), **describe_environment()})
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Raises RunDirectoryError if the data is no longer what `describe` was told, or that cannot be read."""
+        try:
+            before = json.loads(self.data.read_text(encoding="utf-8"))
+            changed = [name for name, value in data.items() if before[name] != value]
+        except FileNotFoundError:
+            warnings.warn(f"there is no {self.data}: whether the data is still the same is not checked", stacklevel=2)
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunDirectoryError(f"{self.data}, which says what the run has seen, is damaged: {error}") from error
+        if changed:
+            was, now = (values[changed[0]] for values in (before, data))
+            said = f", was {was} and is {now}" if isinstance(was, int) else ""
+            raise RunDirectoryError(
+                f"the data is not what {self.root} was trained on: {changed[0]} changed{said}; it cannot go on with it"
+            )
 
     def devices_before(self) -> str | None:
         """What the run was on when it was described last, as `Devices.describe` tells; None if that is not known."""
