@@ -109,5 +109,21 @@ def test_the_command_prints_tables_or_json_and_draws(run, tmp_path, capsys):
     values = json.loads(capsys.readouterr().out)
     assert values["loss"] == figures(run)[-1]["test_loss"]
     assert values["classes"][0]["name"] == "circle"
-    assert main(["eval", str(tmp_path / "absent")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{absent}"], "{absent} is no run, which would know its data; say by --data on what to evaluate"),
+        (["{absent}", "--data", "shapes"], "there are no weights at {absent}"),
+        (["{run}", "--data", "{absent}"], "there is no directory {absent}"),
+        (["{run}", "--data", "{folder}"], "{folder} has no folders; there must be one for each class"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(run, tmp_path, capsys, arguments, message):
+    places = {"absent": tmp_path / "absent", "run": run, "folder": tmp_path / "folder"}
+    (tmp_path / "folder").mkdir()
+    assert main(["eval", *(argument.format(**places) for argument in arguments)]) == 2
+    written = capsys.readouterr().err
+    assert written.startswith(f"zoo: error: {message.format(**places)}")
+    assert written.count("\n") == 1

@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import tyro
 
+    from zoo.data.dataset import DataUnavailableError
     from zoo.options import OPTIONS
     from zoo.weights.unavailable import WeightsUnavailableError
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = tyro.extras.subcommand_cli_from_dict(
             _commands(), prog="zoo", args=argv, description=__doc__, registry=OPTIONS
         )
-    except (ValueError, OSError, WeightsUnavailableError) as error:
+    except (ValueError, OSError, DataUnavailableError, WeightsUnavailableError) as error:
         return fail("zoo", str(error), 2)
     return status or 0
 

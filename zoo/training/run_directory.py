@@ -45,7 +45,7 @@ _CHANGEABLE = (
 _SECONDS_TO_SEE = 10.0  # how long another process may take to see a file
 
 
-class RunDirectoryError(Exception):
+class RunDirectoryError(ValueError):
     """A run cannot start or resume in a directory."""
 
 
