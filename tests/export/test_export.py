@@ -212,7 +212,7 @@ def test_options_that_do_not_fit_are_one_line_and_leave_nothing(options, message
     [
         ("there", [], "{}/there is a directory, not a file to write"),
         ("absent/net.onnx", [], "there is no directory {}/absent to write net.onnx in"),
-        ("net.onnx", ["--quantize", "int8", "--calibrate", "{}/there"], "{}/there has no pictures (.png, "),
+        ("net.onnx", ["--quantize", "int8", "--calibrate", "{}/there"], "{}/there has no pictures (.avif, "),
         ("net.onnx", ["--quantize", "int8", "--calibrate", "shape"], "'shape' is no folder and no data set's name"),
     ],
 )
