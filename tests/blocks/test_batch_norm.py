@@ -82,6 +82,7 @@ def test_a_named_axis_averages_the_statistics(in_axis, fast):
     assert_equal(step(theirs, X, in_axis=in_axis), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"use_fast_variance": False}, {"use_scale": False}, {"use_bias": False}])
 @pytest.mark.parametrize("mask", [None, MASK])
 def test_each_virtual_batch_is_normalised_by_itself(options, mask):

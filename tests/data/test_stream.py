@@ -141,6 +141,7 @@ def test_one_pass_in_order() -> None:
         batches(Numbers(10), 0)
 
 
+@pytest.mark.slow
 def test_workers_say_nothing_of_ctrl_c_nor_of_a_program_that_ends_in_the_middle_of_an_epoch() -> None:
     code = """
 import os, signal

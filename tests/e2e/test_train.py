@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from flax import nnx
 
 import zoo
@@ -19,6 +20,7 @@ FASTEST_TO_COMPILE = "--xla_backend_optimization_level=0"
 TRAIN = Path(__file__).parents[2] / "train.py"
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_run_load_back_to_its_test_accuracy(tmp_path):
     run = tmp_path / "run"
     options = "--model.name mobilenet_v1 --model.width 0.25 --epochs 1"

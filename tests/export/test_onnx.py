@@ -140,6 +140,7 @@ NETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_a_net_gives_its_logits_for_any_number_of_images(name):
     model = zoo.create_model(name, num_classes=7, **NETS[name])

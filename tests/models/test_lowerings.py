@@ -14,14 +14,11 @@ from zoo.ops import force_lowering
 from zoo.ops.lowering import select
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "batch", "lowerings"),
     [
         ("mobilenet_v1_x0_25", {"small_images": True}, 4, {"dense", "depthwise", "pointwise"}),
-        pytest.param(
-            "shufflenet_v1_x0_25_g3", {"small_images": True}, 4, {"dense", "depthwise", "grouped", "pointwise"},
-            marks=pytest.mark.slow,
-        ),
         ("resnext29_2x64d", {"cardinality": 4, "group_width": 4}, 4, {"dense", "grouped", "pointwise"}),
         ("dilated_resnet", {"width": 0.25}, 16, {"dense", "pointwise"}),
     ],

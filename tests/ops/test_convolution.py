@@ -169,6 +169,7 @@ def test_second_derivatives_agree(case, float64):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (2, 3)])
 def test_vmap_agrees(case, axes, float64):
     x_shape, kernel_shape, options = case

@@ -150,6 +150,7 @@ def test_a_rule_sees_dtype_and_batch(add_rule):
         assert is_convolution == (lowering == "native")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", sorted(LOWERINGS.keys() - {"native", "grouped_32", "grouped_64"}))
 @pytest.mark.parametrize(("kernel", "groups"), [*KERNELS.values(), ((3, 3, 1, 4), 1)], ids=[*KERNELS, "one channel"])
 def test_a_forced_lowering_computes_what_it_fits_and_its_gradients(forced, kernel, groups, float64):

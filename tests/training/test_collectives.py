@@ -80,6 +80,7 @@ def test_no_activation_crosses_devices_and_each_does_its_share(name):
     assert eight.memory / (one.memory / 8) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_recomputed_blocks_exchange_nothing_more_and_take_less_memory():
     plain, _ = compile_step("dilated_resnet", 8)
     again, _ = compile_step("dilated_resnet", 8, remat="blocks")
@@ -87,12 +88,14 @@ def test_recomputed_blocks_exchange_nothing_more_and_take_less_memory():
     assert again.memory < 0.75 * plain.memory
 
 
+@pytest.mark.slow
 def test_norms_per_device_exchange_no_sums_of_the_batch_but_for_their_running_statistics():
     per_device, parameters = compile_step("dilated_resnet", 8, batch_norm="per-device")
     assert {exchange.operation for exchange in per_device.exchanges} == {"all-reduce"}
     assert max(exchange.elements for exchange in per_device.exchanges) <= max(map(math.prod, parameters))
 
 
+@pytest.mark.slow
 def test_a_split_optimizer_exchanges_parameters_alone():
     step, parameters = compile_step("dilated_resnet", 8, optimizer=OptimizerConfig(split_state=True))
     assert {exchange.operation for exchange in step.exchanges} <= {"all-reduce", "reduce-scatter", "all-gather"}

@@ -8,7 +8,7 @@ import optax
 import pytest
 from flax import nnx
 
-import zoo
+from tests.e2e.tiny_train import Tiny
 from zoo.training.config import OptimizerConfig, OptimizerName
 from zoo.training.optimizer import make_optimizer, make_schedule, resolve
 
@@ -82,7 +82,7 @@ def test_gradients_are_clipped_to_their_global_norm():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_updates_of_the_body_are_smaller_by_a_factor(name):
-    model = zoo.create_model("mobilenet_v1", width=0.25, num_classes=3, small_images=True)
+    model = Tiny(3, small_images=True, rngs=nnx.Rngs(0))
     params = nnx.state(model, nnx.Param)
     gradients = nnx.map_state(lambda path, leaf: jnp.full_like(leaf[...], 0.01), params)
     schedule = optax.constant_schedule(0.1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import zoo
 from zoo.data.dataset import ArraySplit, Dataset
@@ -25,6 +26,7 @@ def striped_pictures(count: int, seed: int) -> ArraySplit:
     return ArraySplit(images, labels)
 
 
+@pytest.mark.slow
 def test_a_short_run_is_evaluated_as_well_as_it_has_learned():
     """With a plain average of the statistics, which starts at variance 1, 57 % of the test pictures would be right."""
     train, test = striped_pictures(120, 10), striped_pictures(60, 11)

@@ -23,6 +23,7 @@ from zoo.weights.safetensors import write_tensors
 
 SIZE = 107  # odd, as most mistakes show there; the recordings have 96 as well
 RECORDINGS = sorted((Path(__file__).parent / "recorded").glob("*.npy"))
+OF_EACH_LIBRARY = ("torchvision.mobilenet_v2", "timm.mobilenetv4_conv_small")  # the others take minutes
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "crop_pct": 0.875, "interpolation": "bicubic"}
 
 
@@ -48,7 +49,13 @@ def abstract(name: str) -> nnx.Module:
     return nnx.eval_shape(lambda: zoo.create_model(name, num_classes=10))
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "recording",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in OF_EACH_LIBRARY else pytest.mark.slow)
+        for path in RECORDINGS
+    ],
+)
 def test_logits_agree_with_the_original(recording, tmp_path):
     library, original = recording.stem.split(".", 1)
     name = ORIGINALS[f"{library}/{original}"]

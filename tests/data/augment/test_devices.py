@@ -23,6 +23,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_number_of_devices_makes_no_difference(name):
     key, images = jax.random.key(3), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
