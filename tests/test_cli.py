@@ -81,6 +81,7 @@ def test_a_mistake_is_one_line_and_status_2(argv, message, capsys):
     assert written.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_tune_measures_once_and_then_shows_what_it_found(training, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

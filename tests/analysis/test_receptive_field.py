@@ -72,6 +72,7 @@ def test_every_architecture_has_fields_at_its_declared_strides(name):
         assert vertical.stride == horizontal.stride == model.feature_strides[stage]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stage"),
     [

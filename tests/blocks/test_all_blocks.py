@@ -74,6 +74,7 @@ def test_every_block_is_tested_here():
     assert set(BLOCKS) | NO_MODULES == set(blocks.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
 def test_every_parameter_gets_a_gradient(name):
     module = make(name)

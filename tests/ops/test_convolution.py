@@ -151,6 +151,7 @@ def test_bfloat16_is_within_its_rounding(case):
     np.testing.assert_allclose(ours.astype(jnp.float32), exact, rtol=0, atol=2**-7 * np.abs(exact).max())
 
 
+@pytest.mark.slow
 def test_second_derivatives_agree(case, float64):
     _, kernel_shape, options = case
     x, kernel = arrays((1, 4, 4, 8), kernel_shape)

@@ -71,6 +71,7 @@ def assert_close(ours, expected):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_gradients_of_a_sharded_batch_are_those_of_the_whole(kernel, kind):
     expected = jax.grad(loss, (0, 1))(X, kernel)
