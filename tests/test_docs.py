@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +26,16 @@ def smaller(code: str) -> str:
     return code.replace('"mobilenet_v2",', '"mobilenet_v1", width=0.25,')
 
 
+@pytest.fixture
+def compiling_fast():
+    """The code of the docs leaves the compiler its options; whole nets would take it a minute."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiling_fast")
 def test_fine_tuning_from_python(tmp_path):
     head_only, two_rates, features = blocks_of("own-pictures.md")
     zoo.save_weights(zoo.create_model("mobilenet_v1", num_classes=10, width=0.25), tmp_path / "w.safetensors")
