@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.preprocessing import Preprocessing
+    from zoo.weights.checkpoint import Checkpoint
 
 _BATCH = 32  # pictures at a time
 
@@ -50,7 +51,7 @@ def predict(
     from flax import nnx
 
     import zoo
-    from zoo.cli.weights import imagenet_names, model_of
+    from zoo.cli.weights import model_of
     from zoo.weights.checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(weights)
@@ -58,15 +59,13 @@ def predict(
     preprocessing = zoo.model_info(name, weights=weights).preprocessing
     net = zoo.fuse(zoo.create_model(name, weights=weights))
     classify = nnx.jit(lambda net, batch: jax.nn.softmax(net(batch)))
+    class_names: list[str] = []
     classified = 0
     for paths, batch in _batches(files, preprocessing):
         # One program for all batches: the last is filled up.
         filled = np.resize(batch, (min(len(files), _BATCH), *batch.shape[1:]))
         shares = np.asarray(classify(net, filled))[: len(paths)]
-        count = shares.shape[1]
-        class_names = (
-            checkpoint.class_names(count) or imagenet_names(count) or [f"class {number}" for number in range(count)]
-        )
+        class_names = class_names or _class_names(checkpoint, shares.shape[1])
         for path, row in zip(paths, shares, strict=True):
             likeliest = [(class_names[number], float(row[number])) for number in np.argsort(-row)[:top]]
             if json:
@@ -84,22 +83,27 @@ def _files(images: Iterable[Path]) -> list[Path]:
     """The pictures that are named, and those in the folders that are.
 
     Raises:
-        ValueError: if there is no picture in a folder.
+        DataUnavailableError: if there is no picture in a folder.
     """
-    from zoo.data.picture_index import SUFFIXES, PictureIndex
+    from zoo.data.picture_index import find_pictures
 
     files: list[Path] = []
     for path in images:
         if not path.is_dir():
             files.append(path)
             continue
-        found, ignored = PictureIndex(path).walk("")
-        if not found:
-            raise ValueError(f"{path} has no pictures ({', '.join(SUFFIXES)})")
-        if others := ignored.total():
-            print(f"{path}: {others} other {'file' if others == 1 else 'files'} passed over", file=sys.stderr)
-        files += [path / picture for picture in found]
+        found, left_out = find_pictures(path)
+        if left_out:
+            print(f"{path}: {left_out}", file=sys.stderr)
+        files += found
     return files
+
+
+def _class_names(checkpoint: Checkpoint, count: int) -> list[str]:
+    """Those that the weights tell, else those of ImageNet if there are as many, else numbers."""
+    from zoo.cli.weights import imagenet_names
+
+    return checkpoint.class_names(count) or imagenet_names(count) or [f"class {number}" for number in range(count)]
 
 
 def _batches(paths: list[Path], preprocessing: Preprocessing) -> Iterator[tuple[list[Path], np.ndarray]]:

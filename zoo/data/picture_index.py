@@ -18,6 +18,7 @@ from typing import Any
 import PIL
 
 from zoo.atomic_file import replacing
+from zoo.data.dataset import DataUnavailableError
 from zoo.pictures import UnreadablePictureError, read_picture
 from zoo.user_cache import user_cache_directory
 
@@ -192,6 +193,21 @@ class PictureIndex:
         for picture, verdict in verdicts.items():
             folder, name = os.path.split(picture)
             self._found.verdicts.setdefault(folder, {})[name] = verdict
+
+
+def find_pictures(folder: Path) -> tuple[list[Path], str]:
+    """All pictures below a folder, and what to say of its other entries; an empty text if there are none.
+
+    Raises:
+        DataUnavailableError: if there is no picture.
+        OSError: if a folder cannot be read.
+    """
+    found, ignored = PictureIndex(folder).walk("")
+    if not found:
+        raise DataUnavailableError(f"{folder} has no pictures ({', '.join(SUFFIXES)})")
+    others = ignored.total()
+    note = f"{others} other {'file' if others == 1 else 'files'} passed over" if others else ""
+    return [folder / picture for picture in found], note
 
 
 def _scan(folder: Path, modified: int) -> Listing:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.dataset import DataUnavailableError
-from zoo.data.picture_index import SUFFIXES, PictureIndex
+from zoo.data.picture_index import find_pictures
 from zoo.export.errors import ExportError
 from zoo.pictures import read_picture
 from zoo.preprocessing import Preprocessing, preprocess
@@ -44,14 +44,14 @@ def read_pictures(data: str, preprocessing: Preprocessing) -> Pictures:
     """
     folder = Path(data)
     if folder.is_dir():
-        pictures, ignored = PictureIndex(folder).walk("")
-        if not pictures:
-            raise ExportError(f"{folder} has no pictures ({', '.join(SUFFIXES)})")
-        chosen = [folder / pictures[index] for index in _spread(len(pictures))]
+        try:
+            pictures, left_out = find_pictures(folder)
+        except DataUnavailableError as error:
+            raise ExportError(str(error)) from error
+        chosen = [pictures[index] for index in _spread(len(pictures))]
         images = [_preprocessed(read_picture(path, preprocessing.resize_size), preprocessing) for path in chosen]
-        others = ignored.total()
-        left_out = f", {others} other {'file' if others == 1 else 'files'} passed over" if others else ""
-        return Pictures(np.stack(images), f"{len(images)} of {len(pictures)} pictures in {folder}{left_out}")
+        note = f"{len(images)} of {len(pictures)} pictures in {folder}"
+        return Pictures(np.stack(images), ", ".join(filter(None, (note, left_out))))
     if not (data in ("shapes", "cifar10") or data.startswith("tfds/")):
         raise ExportError(f"{data!r} is no folder and no data set's name; there are shapes, cifar10 and tfds/NAME")
     from zoo.data.load import load

@@ -1,4 +1,4 @@
-"""What a net makes of a test set, figure by figure: `measure` for its logits, `evaluate` for a run or for weights."""
+"""`Evaluation`: what a net makes of a test set, figure by figure."""
 
 from __future__ import annotations
 

@@ -84,16 +84,13 @@ def _prepare(command: Command, program: str) -> tuple[Experiment, Path | None, T
     from zoo.weights.unavailable import WeightsUnavailableError
 
     def prepare() -> tuple[Experiment, TrainConfig | None]:
-        saved = None
-        if command.resume is not None:
-            saved = load_run_config(command.resume)
-            check_resumable(command.resume, saved, command.config)
-        start_weights = None if command.resume is None else RunDirectory(command.resume).start_weights_before()
-        experiment = build(command.config, start_weights)
-        if command.resume is not None:
-            RunDirectory(command.resume).check_data(experiment.data_identity)
-            experiment = replace(experiment, lowerings=RunDirectory(command.resume).lowerings_before())
-        return experiment, saved
+        if command.resume is None:
+            return build(command.config), None
+        run, saved = RunDirectory(command.resume), load_run_config(command.resume)
+        check_resumable(run.root, saved, command.config)
+        experiment = build(command.config, run.start_weights_before())
+        run.check_data(experiment.data_identity)
+        return replace(experiment, lowerings=run.lowerings_before()), saved
 
     try:
         with processes.exchanging():
