@@ -20,6 +20,7 @@ from zoo.type_hints import annotated_types, described, has_type
 
 if TYPE_CHECKING:
     from zoo.models._classifier import ImageClassifier
+    from zoo.weights.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def create_model(
     name: str,
     *,
     rngs: nnx.Rngs | None = None,
-    weights: str | PathLike[str] | None = None,
+    weights: str | PathLike[str] | Checkpoint | None = None,
     strict: bool = True,
     **options: Any,
 ) -> ImageClassifier:
@@ -166,7 +167,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_registered(), pattern))
 
 
-def model_info(name: str, weights: str | PathLike[str] | None = None) -> ModelInfo:
+def model_info(name: str, weights: str | PathLike[str] | Checkpoint | None = None) -> ModelInfo:
     """The published figures of a model, and the preprocessing that belongs to it.
 
     Args:

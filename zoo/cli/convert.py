@@ -23,14 +23,13 @@ def convert(
         model: name of the model, where the weights do not tell.
     """
     import zoo
-    from zoo.cli.weights import model_of
-    from zoo.weights.checkpoint import find_checkpoint
+    from zoo.weights.checkpoint import find_checkpoint, model_of
     from zoo.weights.export import export_weights
 
     checkpoint = find_checkpoint(source)
     name = model_of(checkpoint, model)
     said = checkpoint.description
-    export_weights(zoo.create_model(name, weights=source), out, to=to, description=said)
+    export_weights(zoo.create_model(name, weights=checkpoint), out, to=to, description=said)
     print(f"{out}: {name} for {to}")
     if said.get("options", {}).get("small_images"):
         print(f"It was trained in the 32x32 form: for the same numbers, set the first strides of {to}'s net to 1.")

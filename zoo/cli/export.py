@@ -33,10 +33,9 @@ def export(
         quantize: for litert and onnx, weights and activations of 8 bits.
         calibrate: what they are calibrated on: a folder of pictures, or a data set (shapes, cifar10, tfds/NAME).
     """
-    from zoo.cli.weights import imagenet_names, model_of
+    from zoo.cli.weights import imagenet_names
     from zoo.export.export import check_request, export_net
     from zoo.export.net import read_net
-    from zoo.weights.checkpoint import find_checkpoint
 
     options: dict[str, Any] = {
         "symbolic_size": symbolic_size,
@@ -45,7 +44,7 @@ def export(
         "calibrate": calibrate,
     }
     check_request(out, to, **options)
-    net = read_net(source, model_of(find_checkpoint(source), model))
+    net = read_net(source, model)
     if net.class_names is None and (names := imagenet_names(net.num_classes)) is not None:
         net = replace(net, class_names=tuple(names))
     written = export_net(net, out, to, **options)

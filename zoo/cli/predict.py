@@ -51,13 +51,12 @@ def predict(
     from flax import nnx
 
     import zoo
-    from zoo.cli.weights import model_of
-    from zoo.weights.checkpoint import find_checkpoint
+    from zoo.weights.checkpoint import find_checkpoint, model_of
 
     checkpoint = find_checkpoint(weights)
     name = model_of(checkpoint, model)
-    preprocessing = zoo.model_info(name, weights=weights).preprocessing
-    net = zoo.fuse(zoo.create_model(name, weights=weights))
+    preprocessing = zoo.model_info(name, weights=checkpoint).preprocessing
+    net = zoo.fuse(zoo.create_model(name, weights=checkpoint))
     classify = nnx.jit(lambda net, batch: jax.nn.softmax(net(batch)))
     class_names: list[str] = []
     classified = 0

@@ -18,7 +18,7 @@ from zoo.blocks.fusion import fuse
 from zoo.export.errors import ExportError
 from zoo.preprocessing import Preprocessing
 from zoo.registry import create_model, model_info
-from zoo.weights.checkpoint import find_checkpoint
+from zoo.weights.checkpoint import find_checkpoint, model_of
 
 _BATCH = 32  # examples at a time of the net itself
 
@@ -111,11 +111,9 @@ def read_net(weights: str | os.PathLike[str], model: str | None = None) -> Net:
         WeightsUnavailableError: if they cannot be fetched or read here.
     """
     checkpoint = find_checkpoint(weights)
-    name = model or checkpoint.model
-    if name is None:
-        raise ExportError(f"{checkpoint.path} does not tell which model it is of")
-    preprocessing = model_info(name, weights=weights).preprocessing
-    net = create_model(name, weights=weights)
+    name = model_of(checkpoint, model)
+    preprocessing = model_info(name, weights=checkpoint).preprocessing
+    net = create_model(name, weights=checkpoint)
     names = None if net.head is None else checkpoint.class_names(net.head.out_features)
     with checkpoint.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

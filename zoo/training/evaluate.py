@@ -22,7 +22,7 @@ from zoo.training.experiment import load_data
 from zoo.training.feed import Evaluator
 from zoo.training.run_directory import RunDirectory
 from zoo.training.step import Trainer
-from zoo.weights.checkpoint import find_checkpoint
+from zoo.weights.checkpoint import find_checkpoint, model_of
 
 _BATCH = 32  # examples at a time, where no run says how many
 
@@ -35,15 +35,18 @@ class Evaluated:
         model: name of the net.
         data: name of the data set.
         notes: what the user has to know, in a line each.
-        class_names: of all classes that the net tells apart.
         evaluation: the figures.
     """
 
     model: str
     data: str
     notes: tuple[str, ...]
-    class_names: tuple[str, ...]
     evaluation: Evaluation
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of all classes that the net tells apart."""
+        return tuple(one.name for one in self.evaluation.classes)
 
 
 def evaluate(
@@ -73,9 +76,13 @@ def evaluate(
     if data is None and not is_run:
         raise ValueError(f"{source} is no run, which would know its data; say by --data on what to evaluate")
     checkpoint = find_checkpoint(source)
-    config = config_module.of_run(run.root) if is_run else _config(checkpoint.model if model is None else model, source)
-    start = run.read_start_weights() if is_run else None
-    preprocessing = checkpoint.preprocessing if not is_run else None if start is None else start.preprocessing
+    if is_run:
+        config, lowerings = config_module.of_run(run.root), run.lowerings_before()
+        start = run.read_start_weights()
+        preprocessing = None if start is None else start.preprocessing
+    else:
+        config = TrainConfig(model=ModelConfig(model_of(checkpoint, model)), eval_batch_size=_BATCH)
+        lowerings, preprocessing = RULES_ALONE, checkpoint.preprocessing
     if data is None:
         wanted = config.data if directory is None else replace(config.data, directory=directory)
         dataset = load_data(replace(config, data=wanted), preprocessing)
@@ -84,7 +91,7 @@ def evaluate(
     else:
         size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
         dataset = image_folder.load_test(Path(data), size, preprocessing)
-    net = create_model(config.model.name, weights=source, dtype=jnp.dtype(config.model.dtype))
+    net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
     if net.head is None:
         raise ValueError(f"{source} has no head to evaluate")
     names = checkpoint.class_names(net.head.out_features)
@@ -99,17 +106,10 @@ def evaluate(
         batch_norm="global",
     )
     trainer, state = Trainer.create(config, net, dataset, optax.identity(), Devices.find(config.devices))
-    with use_measurements(run.lowerings_before() if is_run else RULES_ALONE):
+    with use_measurements(lowerings):
         logits, labels = Evaluator(trainer, dataset.test, config.eval_batch_size)(trainer.place(state))
-    class_names = tuple(names or dataset.class_names)
-    evaluation = Evaluation.of(logits, labels_there[labels], class_names)
-    return Evaluated(config.model.name, dataset.name, (dataset.note,) if dataset.note else (), class_names, evaluation)
-
-
-def _config(model: str | None, source: str | Path) -> TrainConfig:
-    if model is None:
-        raise ValueError(f"{source} does not tell which model it is of; name it by --model")
-    return TrainConfig(model=ModelConfig(model), eval_batch_size=_BATCH)
+    evaluation = Evaluation.of(logits, labels_there[labels], names or dataset.class_names)
+    return Evaluated(config.model.name, dataset.name, (dataset.note,) if dataset.note else (), evaluation)
 
 
 def _labels(dataset: Dataset, names: Sequence[str] | None, classes: int, source: str) -> np.ndarray:

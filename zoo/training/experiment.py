@@ -24,7 +24,7 @@ from zoo.training.start_weights import StartWeights
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
 from zoo.training.tuning import training_step
-from zoo.weights.checkpoint import find_checkpoint
+from zoo.weights.checkpoint import Checkpoint, find_checkpoint
 from zoo.weights.numerics import Numerics
 
 _OPTIONS = ("num_classes", "width", "dropout", "drop_path", "small_images")  # of a config that are a model's
@@ -188,9 +188,9 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
         ValueError: if config, data, model and weights do not fit together.
     """
     devices = Devices.find(config.devices)
-    weights = start_weights
-    if weights is None and config.model.weights is not None:
-        weights = StartWeights.of(find_checkpoint(config.model.weights))
+    given = config.model.weights
+    checkpoint = find_checkpoint(given) if given is not None and start_weights is None else None
+    weights = start_weights if checkpoint is None else StartWeights.of(checkpoint)
     dataset = load_data(config, None if weights is None else weights.preprocessing)
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
@@ -202,7 +202,7 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
     name = config.name or f"{config.model.name}_{config.data.name.replace('/', '_')}"
     model_config = _resolve(config.model, dataset, weights)
     config = replace(config, name=name, model=model_config, optimizer=resolve(config.optimizer))
-    model = _make_model(config, start_weights)
+    model = _make_model(config, checkpoint, start_weights)
     if weights is not None:
         weights = replace(weights, numerics=Numerics.of(model))
 
@@ -251,12 +251,12 @@ def _resolve(model: ModelConfig, dataset: Dataset, weights: StartWeights | None)
     return replace(model, **resolved)
 
 
-def _make_model(config: TrainConfig, start_weights: StartWeights | None) -> nnx.Module:
-    """The model with the weights that the config names; where some are given, only made as it was with these."""
+def _make_model(config: TrainConfig, checkpoint: Checkpoint | None, start_weights: StartWeights | None) -> nnx.Module:
+    """The model with the weights of a checkpoint; or only made as it was with start weights that it is not to read."""
     model = config.model
     rngs, dtype, options = nnx.Rngs(config.seed), jnp.dtype(model.dtype), _options(model)
     if start_weights is None:
-        return create_model(model.name, rngs=rngs, weights=model.weights, dtype=dtype, **options)
+        return create_model(model.name, rngs=rngs, weights=checkpoint, dtype=dtype, **options)
     said = start_weights.options if start_weights.model == model.name else {}
     made = create_model(model.name, rngs=rngs, dtype=dtype, **said | options)
     if start_weights.numerics is not None:

@@ -98,14 +98,27 @@ class Checkpoint:
         return names + [f"class {number}" for number in range(len(names), count)]
 
 
-def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
+def model_of(checkpoint: Checkpoint, given: str | None) -> str:
+    """The name of the model that weights are for, as given or as they tell.
+
+    Raises:
+        ValueError: if it is neither given nor known.
+    """
+    name = given or checkpoint.model
+    if name is None:
+        raise ValueError(f"{checkpoint.path} does not tell which model it is of; name it by --model")
+    return name
+
+
+def find_checkpoint(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     """Finds or fetches weights.
 
     Args:
         weights: a `.safetensors` file of the zoo, torchvision or timm; a `.pth` file, which takes PyTorch to read; a
             folder with `weights.safetensors`, as of a run, or with `model.safetensors` and `config.json`, as timm's
             are published; "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2", fetched from its official address into
-            PyTorch's cache; "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's.
+            PyTorch's cache; "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's; or what this
+            has found before, which is not read again.
 
     Returns:
         The weights. What images go through before them, `preprocessing`, is known for a run of the zoo, for names and
@@ -117,6 +130,8 @@ def find_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
         ValueError: for a name that torchvision does not have, with the nearest, or if a `config.json` has another form
             than timm's.
     """
+    if isinstance(weights, Checkpoint):
+        return weights
     path, name = Path(weights), os.fspath(weights)
     if not path.exists() and name.startswith("torchvision/"):
         _, published = torchvision.find(name.removeprefix("torchvision/"))

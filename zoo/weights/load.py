@@ -43,8 +43,7 @@ def load_weights(
             them are named.
         WeightsUnavailableError: if the weights cannot be fetched.
     """
-    checkpoint = weights if isinstance(weights, Checkpoint) else find_checkpoint(weights)
-    fit_weights(model, checkpoint, strict=strict).load(model, set_epsilon=set_epsilon)
+    fit_weights(model, find_checkpoint(weights), strict=strict).load(model, set_epsilon=set_epsilon)
 
 
 @dataclass(frozen=True)
