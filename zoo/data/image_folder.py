@@ -6,6 +6,7 @@ import copy
 import os
 import warnings
 from collections import Counter
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ class ImageFolder:
             image = resized_crop(picture, form)
         return {"image": image, "label": int(self.labels[index])}
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the paths of the pictures within the directory; not of what is in their files."""
         return fingerprint_of("\n".join(self._pictures))
@@ -175,7 +176,8 @@ def load(
     train_image_size = round(image_size * 8 / 7) if random_crops else image_size
     train: Source = folder.in_form(train_image_size)
     test: Source
-    test_form = image_size if preprocessing is None else preprocessing.at(image_size)
+    how = None if preprocessing is None else preprocessing.at(image_size)
+    test_form = image_size if how is None else how
     notes = [f"{train_directory.name}: {folder.describe()}"]
     if test_directory is None:
         train, _ = fair.split(train, folder.class_names, test_share, seed)
@@ -201,7 +203,7 @@ def load(
         IMAGENET_STD,
         note="; ".join(notes),
         train_image_size=train_image_size if random_crops else None,
-        preprocessing=None if isinstance(test_form, int) else test_form,
+        preprocessing=how,
     )
 
 
@@ -221,15 +223,17 @@ def load_test(directory: Path, image_size: int, preprocessing: Preprocessing | N
         OSError: if a folder cannot be read.
         ValueError: if `image_size` is less than 1.
     """
-    places = (directory / name for name in TEST_FOLDERS)
-    folder = ImageFolder(next((place for place in places if place.is_dir()), directory), image_size)
-    form = image_size if preprocessing is None else preprocessing.at(image_size)
-    test = folder.in_form(form)
-    how = None if isinstance(form, int) else form
+    folder = ImageFolder(_find_test(directory) or directory, image_size)
+    how = None if preprocessing is None else preprocessing.at(image_size)
+    test = folder.in_form(image_size if how is None else how)
     names, note = folder.class_names, folder.describe()
     return Dataset(
         directory.resolve().name, names, image_size, test, test, IMAGENET_MEAN, IMAGENET_STD, note, preprocessing=how
     )
+
+
+def _find_test(directory: Path) -> Path | None:
+    return next((directory / name for name in TEST_FOLDERS if (directory / name).is_dir()), None)
 
 
 def _find_splits(directory: Path, test_share: float) -> tuple[Path, Path | None]:
@@ -237,7 +241,7 @@ def _find_splits(directory: Path, test_share: float) -> tuple[Path, Path | None]
     if not directory.is_dir():
         raise DataUnavailableError(f"there is no directory {directory}")
     train = directory / "train"
-    test = next((directory / name for name in TEST_FOLDERS if (directory / name).is_dir()), None)
+    test = _find_test(directory)
     if test_share and test is not None:
         raise ValueError(f"test_share is {test_share}, but {test} is there to test on; leave out one of them")
     if train.is_dir() and (test is not None or test_share):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.atomic_file import replacing
 from zoo.training import metrics
-from zoo.training.config import CONFIG_FILE, flatten, of_run
+from zoo.training.config import flatten, of_run
+from zoo.training.drawing import drawing
 from zoo.training.metrics import EpochMetrics
 
 _NOT_COMPARED = ("name", "output")  # of two runs they differ anyway
@@ -39,9 +39,6 @@ def compare_runs(runs: Sequence[Path]) -> Comparison:
     Raises:
         ValueError: if one is no directory of a run, or damaged.
     """
-    for run in runs:
-        if not (run / CONFIG_FILE).is_file():
-            raise ValueError(f"{run} is not the directory of a run: it has no {CONFIG_FILE}")
     configs = [flatten(of_run(run)) for run in runs]
     histories = tuple(metrics.read(run) for run in runs)
     differences = {
@@ -89,28 +86,23 @@ def draw_curves(path: Path, comparison: Comparison) -> None:
     Raises:
         OSError: if the file cannot be written; it names the file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(14, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    loss, accuracy = figure.subplots(1, 2)
-    for number, (name, history) in enumerate(zip(comparison.names, comparison.histories, strict=True)):
-        epochs, color = [epoch.epoch for epoch in history], f"C{number % 10}"
-        label = name.replace("$", r"\$")
-        for axes, train, test in (
-            (loss, [epoch.train_loss for epoch in history], [epoch.test_loss for epoch in history]),
-            (accuracy, [epoch.train_accuracy for epoch in history], [epoch.test_accuracy for epoch in history]),
-        ):
-            axes.plot(epochs, test, color=color, label=label, marker="o", markersize=3)
-            axes.plot(epochs, train, color=color, linestyle="--", alpha=0.5)
-    loss.set_title("Loss: test, and dashed in training")
-    accuracy.set_title("Accuracy: test, and dashed in training")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
-    for axes in (loss, accuracy):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    accuracy.legend(frameon=False)
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=150)
+    with drawing(path, 14, 5) as figure:
+        loss, accuracy = figure.subplots(1, 2)
+        for number, (name, history) in enumerate(zip(comparison.names, comparison.histories, strict=True)):
+            epochs, color = [epoch.epoch for epoch in history], f"C{number % 10}"
+            label = name.replace("$", r"\$")
+            for axes, train, test in (
+                (loss, [epoch.train_loss for epoch in history], [epoch.test_loss for epoch in history]),
+                (accuracy, [epoch.train_accuracy for epoch in history], [epoch.test_accuracy for epoch in history]),
+            ):
+                axes.plot(epochs, test, color=color, label=label, marker="o", markersize=3)
+                axes.plot(epochs, train, color=color, linestyle="--", alpha=0.5)
+        loss.set_title("Loss: test, and dashed in training")
+        accuracy.set_title("Accuracy: test, and dashed in training")
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1.0))
+        for axes in (loss, accuracy):
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        accuracy.legend(frameon=False)

@@ -318,10 +318,11 @@ def of_run(directory: Path) -> TrainConfig:
     """The config that a run has written into its directory.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is damaged.
+        ValueError: if there is none, or it is damaged.
     """
     path = directory / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{directory} is not the directory of a run: it has no {CONFIG_FILE}")
     try:
         return from_dict(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:  # of JSON, of UTF-8, of a field

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.atomic_file import replacing
+from zoo.training.drawing import drawing
 from zoo.training.metrics import EpochMetrics
 
 if TYPE_CHECKING:
@@ -75,10 +75,6 @@ def write_report(
         OSError: if the file cannot be written; it names the file.
         ValueError: if the shapes of labels and probabilities do not fit together.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities):
         raise ValueError(
             f"labels must be (N,) and probabilities (N, classes), not {labels.shape} and {probabilities.shape}"
@@ -92,21 +88,17 @@ def write_report(
         f"{names[labels[i]]}\n→ {names[predictions[i]]} {probabilities[i, predictions[i]]:.2f}" for i in mistakes
     ]
 
-    figure = Figure(figsize=(16, 11), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    FigureCanvasAgg(figure)
-    figure.suptitle(title.replace("$", r"\$"), fontsize=16)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False)[:, 0]
-    matrix, grid = bottom.subfigures(1, 2, width_ratios=[1, 1.2], squeeze=False)[0]
-    _draw_curves(top, history)
-    _draw_confusion(matrix.subplots(), confusion_matrix(labels, predictions, classes), names)
-    grid.suptitle("Most confident mistakes: true → predicted, probability", fontsize="large")
-    if len(mistakes):
-        _draw_mistakes(grid, images(mistakes), captions)
-    else:
-        _write_message(grid.subplots(), f"no mistakes in {len(labels)} test images")
-
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=150)
+    with drawing(path, 16, 11, padding=0.1) as figure:
+        figure.suptitle(title.replace("$", r"\$"), fontsize=16)
+        top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False)[:, 0]
+        matrix, grid = bottom.subfigures(1, 2, width_ratios=[1, 1.2], squeeze=False)[0]
+        _draw_curves(top, history)
+        _draw_confusion(matrix.subplots(), confusion_matrix(labels, predictions, classes), names)
+        grid.suptitle("Most confident mistakes: true → predicted, probability", fontsize="large")
+        if len(mistakes):
+            _draw_mistakes(grid, images(mistakes), captions)
+        else:
+            _write_message(grid.subplots(), f"no mistakes in {len(labels)} test images")
 
 
 def write_confusion_matrix(path: Path, confusion: np.ndarray, class_names: Sequence[str]) -> None:
@@ -120,14 +112,8 @@ def write_confusion_matrix(path: Path, confusion: np.ndarray, class_names: Seque
     Raises:
         OSError: if the file cannot be written; it names the file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    FigureCanvasAgg(figure)
-    _draw_confusion(figure.subplots(), confusion, [_printable(name) for name in class_names])
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=150)
+    with drawing(path, 9, 8) as figure:
+        _draw_confusion(figure.subplots(), confusion, [_printable(name) for name in class_names])
 
 
 def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:

@@ -196,11 +196,10 @@ class RunDirectory:
         """
         if data is not None:
             _write_json(self.data, data)
-        with replacing(self.lowerings) as unfinished:  # before what makes the directory that of a run
-            unfinished.write_text(lowerings.to_json(), encoding="utf-8")
         if start_weights is not None:
-            with replacing(self.start_weights) as unfinished:
-                unfinished.write_text(start_weights.to_json(), encoding="utf-8")
+            _write(self.start_weights, start_weights.to_json())
+        _write(self.lowerings, lowerings.to_json())
+        # After what it is resumed with: this makes the directory that of a run.
         _write_json(self.config, to_dict(config))
         _write_json(self.environment, {"devices": devices.describe(), **describe_environment()})
 
@@ -340,5 +339,9 @@ def _git_revision() -> dict[str, Any] | None:
 
 
 def _write_json(path: Path, values: Any) -> None:
+    _write(path, json.dumps(values, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
     with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8")

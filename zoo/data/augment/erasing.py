@@ -16,9 +16,7 @@ def cutout(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
     row_key, column_key = jax.random.split(key)
 
     def covered(key: jax.Array, extent: int) -> jax.Array:
-        first = jax.random.randint(key, (count, 1), 0, extent) - size // 2
-        position = jnp.arange(extent)
-        return (position >= first) & (position < first + size)
+        return _between(jax.random.randint(key, (count, 1), 0, extent) - size // 2, size, extent)
 
     hole = covered(row_key, height)[:, :, None] & covered(column_key, width)[:, None, :]
     return jnp.where(hole[..., None], jnp.zeros((), images.dtype), images)
@@ -47,10 +45,14 @@ def random_erasing(key: jax.Array, images: jax.Array, probability: float) -> jax
 
     def covered(key: jax.Array, lengths: jax.Array, extent: int) -> jax.Array:
         length = jnp.take_along_axis(lengths, first, axis=1)
-        begin = jnp.floor(jax.random.uniform(key, (count, 1)) * (extent - length + 1))
-        position = jnp.arange(extent)
-        return (position >= begin) & (position < begin + length)
+        return _between(jnp.floor(jax.random.uniform(key, (count, 1)) * (extent - length + 1)), length, extent)
 
     hole = covered(row_key, heights, height)[:, :, None] & covered(column_key, widths, width)[:, None, :]
     erased = fits.any(-1) & jax.random.bernoulli(chance_key, probability, (count,))
     return jnp.where(erased[:, None, None, None] & hole[..., None], jnp.zeros((), images.dtype), images)
+
+
+def _between(first: jax.Array, length: jax.Array | int, extent: int) -> jax.Array:
+    """Which of `extent` places, for each image, are among the `length` from the `first` (N, 1) on: (N, extent)."""
+    position = jnp.arange(extent)
+    return (position >= first) & (position < first + length)
