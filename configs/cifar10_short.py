@@ -1,7 +1,7 @@
 """CIFAR-10 in 10 to 15 minutes on two cores: the recipe of the nets in docs/results.md.
 
-SGD with Nesterov momentum at batch 64, one cycle of the learning rate to 0.1, random crops and flips, label smoothing. Any
-net trains with it; how many epochs fit into the time depends on the net.
+SGD with Nesterov momentum at batch 64, one cycle of the learning rate to 0.1, random crops and flips, label smoothing.
+Any net trains with it; how many epochs fit into the time depends on the net.
 
 python train.py --config configs/cifar10_short.py --model.name shufflenet_v2_x0_5 --epochs 10
 """

@@ -32,6 +32,13 @@ def test_with_batch_norm_it_has_torchvisions_parameters_but_for_useless_biases()
     assert count_parameters(abstract(norm=BatchNorm)) == 138_365_992 - 4224
 
 
-def test_the_small_form_has_the_same_convolutions_and_one_linear_layer():
+def test_the_small_form_has_the_same_convolutions_with_batch_norm_and_one_linear_layer():
     model = abstract(num_classes=10, small_images=True)
-    assert count_parameters(model) == 14_714_688 + 512 * 10 + 10
+    assert count_parameters(model) == 14_714_688 + 4224 + 512 * 10 + 10  # a scale and an offset for each of 4224 biases
+
+
+def test_with_batch_norm_it_has_the_names_of_torchvisions_vgg16_bn():
+    names = abstract(num_classes=10, small_images=True).torch_names()["torchvision"].layers
+    assert names["stem"] == "features.[0,1]"
+    assert names["stages.1.0.layers.1"] == "features.[7,8]"
+    assert names["stages.4.2"] == "features.[40,41]"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from flax import nnx
 from hypothesis import given
 from hypothesis import strategies as st
 
+import zoo
+from zoo.analysis import cost_tree
 from zoo.models._width import scale_channels
 
 
@@ -25,3 +28,20 @@ def test_is_a_multiple_of_8_and_loses_at_most_a_tenth(channels, width):
 def test_a_width_of_0_is_refused():
     with pytest.raises(ValueError, match="width=0 must be positive"):
         scale_channels(32, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [("vgg16", True), ("dilatednet", True), ("xception", True), ("resnext29_8x64d", None), ("nin", None)],
+)
+def test_multiplies_the_channels_of_all_stages(name, small):
+    options = {} if small is None else {"small_images": small}
+    whole, half = (
+        nnx.eval_shape(lambda width=width: zoo.create_model(name, width=width, num_classes=10, **options))
+        for width in (1.0, 0.5)
+    )
+    expected = {stage: scale_channels(channels, 0.5) for stage, channels in whole.feature_channels.items()}
+    assert half.feature_channels == expected
+    assert half.feature_strides == whole.feature_strides
+    ratio = cost_tree(half, (32, 32, 3)).macs / cost_tree(whole, (32, 32, 3)).macs
+    assert 0.2 < ratio < 0.35

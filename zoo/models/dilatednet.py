@@ -17,7 +17,8 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._pooling import global_average_pool
 from zoo.models._rematerialise import run
-from zoo.models.vgg import VGG16_STAGES, vgg_stages
+from zoo.models._width import scale_channels
+from zoo.models.vgg import vgg16_stages, vgg_stages
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1511.07122"
@@ -37,6 +38,7 @@ class DilatedNet(ImageClassifier):
         in_channels: channels of the image.
         context: "basic" or "large" for the context module of that form, or None for the front end alone. Its
             parameters grow with the square of `num_classes`: 64 times in the basic form.
+        width: multiplies the channels of the front end.
         small_images: the 32×32 form: the last map is 4×4 at 32×32 with the strides as they are, so only fc6 and
             fc7 change. They have 512 channels, and fc6 is 3×3 with dilation 2: at 4 all but its middle tap would
             see nothing but padding.
@@ -60,6 +62,7 @@ class DilatedNet(ImageClassifier):
         in_channels: int = 3,
         *,
         context: str | None = "basic",
+        width: float = 1.0,
         small_images: bool = False,
         dropout: float = 0.5,
         norm: Norm | None = None,
@@ -71,11 +74,12 @@ class DilatedNet(ImageClassifier):
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
         norm = BatchNorm if small_images and norm is None else norm
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, norm=norm, act=act, rngs=rngs, **dtypes)
-        *rows, conv5 = VGG16_STAGES
+        *rows, conv5 = vgg16_stages(width)
         rows.append(conv5._replace(pools=False, dilation=2))
         self.stem = unit(in_channels, rows[0].channels, 3)
         self._init_stages(*vgg_stages(rows, rows[0].channels, unit))
         num_features, kernel_size, dilation = (512, 3, 2) if small_images else (4096, 7, 4)
+        num_features = scale_channels(num_features, width)
         self.last = nnx.Sequential(
             unit(conv5.channels, num_features, kernel_size, dilation=dilation),
             nnx.Dropout(dropout, rngs=rngs if dropout > 0 else None),

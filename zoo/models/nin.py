@@ -15,6 +15,7 @@ from zoo.blocks import ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._pooling import max_pool
+from zoo.models._width import scale_channels
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1312.4400"
@@ -44,6 +45,7 @@ class NetworkInNetwork(ImageClassifier):
     Args:
         num_classes: size of the output.
         in_channels: channels of the image.
+        width: multiplies the channels of all layers.
         root_groups: groups of the second convolution, and half of them for the third, as in the root modules of
             1605.06489: even, or 1 for none. The 1×1 convolutions stay dense and mix the groups.
         dropout: rate before the second and third convolution, as in the paper; the head has none.
@@ -62,6 +64,7 @@ class NetworkInNetwork(ImageClassifier):
         num_classes: int = 10,
         in_channels: int = 3,
         *,
+        width: float = 1.0,
         root_groups: int = 1,
         dropout: float = 0.5,
         norm: Norm | None = None,
@@ -80,8 +83,8 @@ class NetworkInNetwork(ImageClassifier):
         stacks, channels = [], in_channels
         for row, groups in zip(_ROWS, (1, root_groups, max(root_groups // 2, 1)), strict=True):
             stack = []
-            for number, out_channels in enumerate(row.channels):
-                is_first = number == 0
+            for number, unscaled in enumerate(row.channels):
+                is_first, out_channels = number == 0, scale_channels(unscaled, width)
                 stack.append(
                     unit(channels, out_channels, row.kernel_size if is_first else 1, groups=groups if is_first else 1)
                 )

@@ -15,6 +15,7 @@ from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
+from zoo.models._width import scale_channels
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1611.05431"
@@ -24,7 +25,7 @@ class _Row(NamedTuple):
     channels: int
     blocks: int
     stride: int
-    width: int  # of a group, over that in the first stage
+    group_width: int  # over that in the first stage
 
 
 _ROWS = (_Row(256, 3, 1, 1), _Row(512, 3, 2, 2), _Row(1024, 3, 2, 4))
@@ -45,6 +46,7 @@ class ResNeXt29(ImageClassifier):
         in_channels: channels of the image.
         cardinality: groups of every 3×3 convolution.
         group_width: channels of one group in the first stage; it doubles with every stage.
+        width: multiplies the channels of all layers, those of the groups among them.
         output_stride: limits the stride of the maps by dilation; None for the whole 4.
         dropout: rate before the head.
         drop_path: rate at the last block; it grows linearly from 0 at the first.
@@ -65,6 +67,7 @@ class ResNeXt29(ImageClassifier):
         *,
         cardinality: int = 8,
         group_width: int = 64,
+        width: float = 1.0,
         output_stride: int | None = None,
         dropout: float = 0.0,
         drop_path: float = 0.0,
@@ -76,16 +79,15 @@ class ResNeXt29(ImageClassifier):
     ) -> None:
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         plan = StridePlan(output_stride)
-        channels = 64
+        rows = [row._replace(channels=scale_channels(row.channels, width)) for row in _ROWS]
+        channels = scale_channels(64, width)
         self.stem = ConvNormAct(in_channels, channels, 3, **shared)
 
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> Bottleneck:
-            hidden = cardinality * group_width * row.width
+            hidden = cardinality * round(group_width * row.group_width * width)
             return Bottleneck(in_channels, out_channels, hidden, groups=cardinality, **options, **shared)
 
-        stages, strides, channels = build_stages(
-            split_where_striding(_ROWS), channels, plan, block, drop_path=drop_path
-        )
+        stages, strides, channels = build_stages(split_where_striding(rows), channels, plan, block, drop_path=drop_path)
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 

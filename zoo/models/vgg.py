@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
-from zoo.blocks import ConvNormAct
+from zoo.blocks import BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models._names import NameMap
 from zoo.models._pooling import global_average_pool
+from zoo.models._width import scale_channels
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
@@ -39,13 +40,18 @@ class VGGStage(NamedTuple):
     dilation: int = 1
 
 
-VGG16_STAGES = (  # configuration D in table 1 of the paper; the first convolution is the stem
+_VGG16_STAGES = (  # configuration D in table 1 of the paper; the first convolution is the stem
     VGGStage(64, 1, pools=False),
     VGGStage(128, 2),
     VGGStage(256, 3),
     VGGStage(512, 3),
     VGGStage(512, 3),
 )
+
+
+def vgg16_stages(width: float) -> list[VGGStage]:
+    """The stages of VGG-16, with the channels of all convolutions multiplied by `width`."""
+    return [stage._replace(channels=scale_channels(stage.channels, width)) for stage in _VGG16_STAGES]
 
 
 def vgg_stages(
@@ -84,9 +90,11 @@ class VGG16(ImageClassifier):
     Args:
         num_classes: size of the output.
         in_channels: channels of the image.
+        width: multiplies the channels of all convolutions, but not of the hidden layers.
         small_images: the 32×32 form: the last map is 4×4 at 32×32.
         dropout: rate before the head, and between the hidden layers.
-        norm: makes normalisations of the convolutions; None for none, as in the paper.
+        norm: makes normalisations of the convolutions; None for none, as in the paper, or for batch norm in the 32×32
+            form, which does not learn from scratch without it.
         act: activation.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
@@ -96,11 +104,14 @@ class VGG16(ImageClassifier):
         ValueError: if a number is out of range.
     """
 
+    stem: ConvNormAct
+
     def __init__(
         self,
         num_classes: int = 1000,
         in_channels: int = 3,
         *,
+        width: float = 1.0,
         small_images: bool = False,
         dropout: float = 0.5,
         norm: Norm | None = None,
@@ -110,8 +121,9 @@ class VGG16(ImageClassifier):
         rngs: nnx.Rngs,
     ) -> None:
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
+        norm = BatchNorm if small_images and norm is None else norm
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, norm=norm, act=act, rngs=rngs, **dtypes)
-        first, second, *others = VGG16_STAGES
+        first, second, *others = vgg16_stages(width)
         rows = (first, second._replace(pools=not small_images), *others)
         self.stem = unit(in_channels, first.channels, 3)
         self._init_stages(*vgg_stages(rows, first.channels, unit))
@@ -125,13 +137,19 @@ class VGG16(ImageClassifier):
         return global_average_pool(x) if self.hidden is None else self.hidden(halve(x))
 
     def torch_names(self) -> dict[str, NameMap]:
-        convs, position = {"stem": "features.0"}, 2  # activations and poolings have numbers there, too
+        has_norm = self.stem.norm is not None
+        layers_of_unit = 3 if has_norm else 2  # activations, and poolings, have numbers there, too
+
+        def name(position: int) -> str:
+            return f"features.[{position},{position + 1}]" if has_norm else f"features.{position}"
+
+        convs, position = {"stem": name(0)}, layers_of_unit
         for stage, members in enumerate(self.stages):
             position += stage > 0
             for number in range(len(members)):
                 for path in (f"stages.{stage}.{number}", f"stages.{stage}.{number}.layers.1"):
-                    convs[path] = f"features.{position}"
-                position += 2
+                    convs[path] = name(position)
+                position += layers_of_unit
         torchvision = {"hidden.fc6": "classifier.0", "hidden.fc7": "classifier.3", "head": "classifier.6"}
         timm = {"hidden.fc6": "pre_logits.fc1", "hidden.fc7": "pre_logits.fc2", "head": "head.fc"}
         flattened = {"hidden.fc6": (7, 7)}

@@ -16,6 +16,7 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks
 from zoo.models._pooling import max_pool
+from zoo.models._width import scale_channels
 from zoo.published import TimmWeights
 from zoo.registry import ModelInfo, register
 
@@ -31,6 +32,7 @@ class Xception(ImageClassifier):
     Args:
         num_classes: size of the output.
         in_channels: channels of the image.
+        width: multiplies the channels of all layers.
         small_images: the 32×32 form, without the first two strides: the last map is 4×4 at 32×32.
         dropout: rate before the head.
         norm: makes the normalisations.
@@ -48,6 +50,7 @@ class Xception(ImageClassifier):
         num_classes: int = 1000,
         in_channels: int = 3,
         *,
+        width: float = 1.0,
         small_images: bool = False,
         dropout: float = 0.5,
         norm: Norm = BatchNorm,
@@ -59,18 +62,22 @@ class Xception(ImageClassifier):
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         block: Callable[..., XceptionBlock] = partial(XceptionBlock, **shared)
         padding, stride = (1, 1) if small_images else (0, 2)
-        self.stem = nnx.Sequential(
-            ConvNormAct(in_channels, 32, 3, stride=stride, padding=padding, **shared),
-            ConvNormAct(32, 64, 3, padding=padding, **shared),
+        # Figure 5 of the paper: the stem, the entry flow, the middle flow, and the exit flow.
+        s1, s2, e1, e2, m, x1, x2, x3 = (
+            scale_channels(channels, width) for channels in (32, 64, 128, 256, 728, 1024, 1536, 2048)
         )
-        stages: list[list[nnx.Module]] = [  # figure 5 of the paper; the stem's activation serves the first block too
-            [block(64, (128, 128), stride, starts_with_act=False)],
-            [block(128, (256, 256), 2)],
-            [block(256, (728, 728), 2), *(block(728, (728, 728, 728)) for _ in range(_MIDDLE_BLOCKS))],
-            [block(728, (728, 1024), 2), SeparableConv(1024, 1536, **shared), SeparableConv(1536, 2048, **shared)],
+        self.stem = nnx.Sequential(
+            ConvNormAct(in_channels, s1, 3, stride=stride, padding=padding, **shared),
+            ConvNormAct(s1, s2, 3, padding=padding, **shared),
+        )
+        stages: list[list[nnx.Module]] = [
+            [block(s2, (e1, e1), stride, starts_with_act=False)],  # the stem's activation serves it, too
+            [block(e1, (e2, e2), 2)],
+            [block(e2, (m, m), 2), *(block(m, (m, m, m)) for _ in range(_MIDDLE_BLOCKS))],
+            [block(m, (m, x1), 2), SeparableConv(x1, x2, **shared), SeparableConv(x2, x3, **shared)],
         ]
         self._init_stages(stages, (1, 2, 4, 8) if small_images else (4, 8, 16, 32))
-        self._init_head(2048, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+        self._init_head(x3, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
     def torch_names(self) -> dict[str, NameMap]:
         layers = {"stem.layers.0": "[conv1,bn1]", "stem.layers.1": "[conv2,bn2]", "head": "fc"}
