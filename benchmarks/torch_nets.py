@@ -57,14 +57,21 @@ def classifier(layers: list[nn.Module], channels: int, dropout: float = 0.0) -> 
     return nn.Sequential(*layers, *head, nn.Linear(channels, 10))
 
 
-def mobilenet_v2(*, small_images: bool = True) -> nn.Module:
+def scaled(channels: int, width: float) -> int:
+    """`channels * width` as a multiple of 8, and not below nine tenths of it."""
+    rounded = max(8, int(channels * width + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels * width else rounded
+
+
+def mobilenet_v2(*, width: float = 1.0, small_images: bool = True) -> nn.Module:
     early_stride = 1 if small_images else 2
-    layers: list[nn.Module] = [unit(3, 32, 3, early_stride, act=nn.ReLU6)]
-    channels = 32
+    channels = scaled(32, width)
+    layers: list[nn.Module] = [unit(3, channels, 3, early_stride, act=nn.ReLU6)]
     for ratio, outputs, blocks, first_stride in (
         (1, 16, 1, 1), (6, 24, 2, early_stride), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
         (6, 320, 1, 1),
     ):  # fmt: skip
+        outputs = scaled(outputs, width)
         for number in range(blocks):
             stride, hidden = first_stride if number == 0 else 1, channels * ratio
             branch = nn.Sequential(
@@ -78,10 +85,10 @@ def mobilenet_v2(*, small_images: bool = True) -> nn.Module:
     return classifier([*layers, unit(channels, 1280, act=nn.ReLU6)], 1280, dropout=0.2)
 
 
-def shufflenet_v2() -> nn.Module:
+def shufflenet_v2(stages: tuple[int, int, int] = (116, 232, 464)) -> nn.Module:
     layers: list[nn.Module] = [unit(3, 24, 3)]
     channels = 24
-    for outputs, blocks in ((116, 4), (232, 8), (464, 4)):
+    for outputs, blocks in zip(stages, (4, 8, 4), strict=True):
         for number in range(blocks):
             layers.append(Shuffle(channels, outputs, 2 if number == 0 else 1))
             channels = outputs
@@ -204,7 +211,9 @@ def mobilenet_v4_conv_small() -> nn.Module:
 NETS: dict[int, dict[str, Callable[[], nn.Module]]] = {  # by the pixels a side of their images
     32: {
         "mobilenet_v2": mobilenet_v2,
+        "mobilenet_v2_x0_35": partial(mobilenet_v2, width=0.35),
         "mobilenet_v4_conv_small": mobilenet_v4_conv_small,
+        "shufflenet_v2_x0_5": partial(shufflenet_v2, (48, 96, 192)),
         "shufflenet_v2_x1_0": shufflenet_v2,
         "xception": xception,
         "resnet18": resnet18,

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +42,24 @@ def test_list_shows_every_model_with_its_published_figures(capsys):
 def test_list_takes_a_pattern(capsys):
     lines = lines_of(capsys, "list", "resnext29_*")
     assert [line.split()[0] for line in lines[2:]] == zoo.list_models("resnext29_*")
+
+
+def test_list_shows_the_weights_of_models(capsys):
+    lines = lines_of(capsys, "list", "shufflenet_v2_x0_5", "--weights")
+    assert [line.split()[0] for line in lines[2:4]] == [
+        "zoo/shufflenet_v2_x0_5.cifar10",
+        "torchvision/ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1",
+    ]
+    card = Path(lines[-1].split(": ")[1])
+    assert "Test accuracy" in card.read_text()
+
+
+def test_whoever_stops_reading_gets_no_message():
+    with subprocess.Popen(
+        [sys.executable, "-m", "zoo", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("name", ["shufflenet_v1_x1_0_g3", "mobilenet_v4_conv_small", "googlenet", "drn_d_22"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -49,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = tyro.extras.subcommand_cli_from_dict(
             _commands(), prog="zoo", args=argv, description=__doc__, registry=OPTIONS
         )
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush when the process ends
+        return 1
     except (ValueError, OSError, DataUnavailableError, WeightsUnavailableError) as error:
         return fail("zoo", str(error), 2)
     return status or 0

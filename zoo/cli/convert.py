@@ -17,7 +17,7 @@ def convert(
     """Writes weights under the names of torchvision or timm, whose load_state_dict(strict=True) takes them.
 
     Args:
-        source: directory of a run, a file of weights, or torchvision/NAME or timm/NAME.
+        source: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
         out: the safetensors file to write.
         to: the library whose names and layouts it gets.
         model: name of the model, where the weights do not tell.

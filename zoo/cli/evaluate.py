@@ -22,7 +22,7 @@ def evaluate(
     """Shows loss, accuracy, top-5 accuracy, calibration error, and precision and recall of each class.
 
     Args:
-        source: directory of a run, a file of weights, or torchvision/NAME or timm/NAME.
+        source: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
         data: what to evaluate on: a directory of pictures in folders named after their classes, or shapes, cifar10 or
             tfds/NAME; None for the data of the run.
         directory: where that data set is; None for its usual place.

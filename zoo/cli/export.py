@@ -24,7 +24,7 @@ def export(
     The file counts as written once it has been loaded in a process without zoo and has given the same logits there.
 
     Args:
-        source: directory of a run, a file of weights, or torchvision/NAME or timm/NAME.
+        source: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
         out: the file to write.
         to: stablehlo for JAX and XLA, litert for LiteRT (TensorFlow Lite), onnx for onnxruntime and others.
         model: name of the model, where the weights do not tell.

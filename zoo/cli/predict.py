@@ -33,7 +33,7 @@ def predict(
 
     Args:
         images: files of pictures, or folders, all of whose pictures are taken, however deep.
-        weights: directory of a run, a file of weights, or torchvision/NAME or timm/NAME.
+        weights: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
         model: name of the model, if the weights do not tell.
         top: how many classes of each picture.
         json: print a JSON object for each picture, in a line of its own.

@@ -102,7 +102,8 @@ def read_net(weights: str | os.PathLike[str], model: str | None = None) -> Net:
     """A net from its weights.
 
     Args:
-        weights: as `zoo.create_model` takes them: the directory of a run, a file, torchvision/NAME or timm/NAME.
+        weights: as `zoo.create_model` takes them: the directory of a run, a file, zoo/NAME, torchvision/NAME or
+            timm/NAME.
         model: its name; None if the weights tell.
 
     Raises:

@@ -62,7 +62,7 @@ class ModelConfig(_Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; parameters are float32."""
     weights: str | None = None
-    """To start from: a file, a run's directory, torchvision/NAME or timm/NAME; None for a random start."""
+    """To start from: a file, a run's directory, zoo/NAME, torchvision/NAME or timm/NAME; None for a random start."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,7 +57,7 @@ def evaluate(
     For a run on its own data this is what the run itself did after its last epoch, to the bit on the same devices.
 
     Args:
-        source: directory of a run, a file of weights, torchvision/NAME or timm/NAME.
+        source: directory of a run, a file of weights, zoo/NAME, torchvision/NAME or timm/NAME.
         data: a data set's name, as in a config, or a directory of pictures: those of `DIR/test/CLASS`, or
             `DIR/valid/CLASS` or `DIR/val/CLASS`, or else those of `DIR/CLASS`. None for the data of the run.
         directory: where the data set is; None for the usual place, or that of the run.

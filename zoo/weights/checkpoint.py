@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo.preprocessing import Preprocessing
-from zoo.weights import timm, torchvision
+from zoo.weights import packaged, timm, torchvision
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import read_tensors
 from zoo.weights.torch_file import read_torch_file
@@ -116,9 +116,10 @@ def find_checkpoint(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     Args:
         weights: a `.safetensors` file of the zoo, torchvision or timm; a `.pth` file, which takes PyTorch to read; a
             folder with `weights.safetensors`, as of a run, or with `model.safetensors` and `config.json`, as timm's
-            are published; "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2", fetched from its official address into
-            PyTorch's cache; "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's; or what this
-            has found before, which is not read again.
+            are published; "zoo/shufflenet_v2_x0_5.cifar10", which comes with the package;
+            "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2", fetched from its official address into PyTorch's cache;
+            "timm/mobilenetv4_conv_small.e2400_r224_in1k", fetched into Hugging Face's; or what this has found before,
+            which is not read again.
 
     Returns:
         The weights. What images go through before them, `preprocessing`, is known for a run of the zoo, for names and
@@ -127,12 +128,14 @@ def find_checkpoint(weights: str | os.PathLike[str] | Checkpoint) -> Checkpoint:
     Raises:
         FileNotFoundError: if there is no such file.
         WeightsUnavailableError: if they are not in the cache and cannot be fetched.
-        ValueError: for a name that torchvision does not have, with the nearest, or if a `config.json` has another form
-            than timm's.
+        ValueError: for a name that the package or torchvision does not have, with the nearest, or if a `config.json`
+            has another form than timm's.
     """
     if isinstance(weights, Checkpoint):
         return weights
     path, name = Path(weights), os.fspath(weights)
+    if not path.exists() and name.startswith("zoo/"):
+        path = packaged.find(name)
     if not path.exists() and name.startswith("torchvision/"):
         _, published = torchvision.find(name.removeprefix("torchvision/"))
         path = torchvision.fetch(published)
