@@ -1,4 +1,4 @@
-"""What happens to the pages when the site is built: the tables of models are filled in, and links out of docs/ undone."""
+"""What happens to the pages of the site when it is built: tables of models are filled in, links out of docs/ undone."""
 
 from __future__ import annotations
 
