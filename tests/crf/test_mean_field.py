@@ -14,12 +14,14 @@ from zoo.crf import CRFParameters, kernels, mean_field
 NARROW = CRFParameters(position_deviation=5.0, colour_deviation=40.0, smoothness_deviation=1.5)
 
 
-def an_example(height: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def an_example(
+    height: int, width: int, classes: int, seed: int = 0, noise: float = 12.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Logits with noise, and an image of a few flat regions with noise."""
     rng = np.random.default_rng(seed)
     regions = rng.integers(classes, size=(-(-height // 6), -(-width // 6))).repeat(6, 0).repeat(6, 1)[:height, :width]
     colours = rng.integers(40, 216, (classes, 3))
-    image = np.clip(colours[regions] + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
+    image = np.clip(colours[regions] + rng.normal(0, noise, (height, width, 3)), 0, 255).astype(np.uint8)
     logits = 1.5 * np.eye(classes)[regions] + rng.normal(size=(height, width, classes))
     return logits, image
 
@@ -180,17 +182,20 @@ def test_memory_grows_with_the_number_of_pixels(window: int | None) -> None:
 
 
 def test_agrees_with_the_permutohedral_lattice() -> None:
+    # The published code interpolates on a lattice, closely only where the noise is below the deviation of colours: at a
+    # noise of 12 it has 1.8 % other labels than the matrices above, of which it is an approximation.
     densecrf = pytest.importorskip("pydensecrf.densecrf")
-    logits, image = an_example(64, 64, 11)
-    parameters = CRFParameters(4.0, 67.0, 3.0, 3.0, 1.0)
-    crf = densecrf.DenseCRF2D(64, 64, 11)
+    logits, image = an_example(48, 64, 11, noise=3.0)
+    crf = densecrf.DenseCRF2D(64, 48, 11)
     unary = -np.log(softmax(logits)).transpose(2, 0, 1).reshape(11, -1)
     crf.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
-    crf.addPairwiseGaussian(sxy=1, compat=3)
-    crf.addPairwiseBilateral(sxy=67, srgb=3, rgbim=np.ascontiguousarray(image), compat=4)
-    theirs = np.asarray(crf.inference(10)).reshape(11, 64, 64).transpose(1, 2, 0)
-    ours = np.asarray(mean_field(logits.astype(np.float32), image, parameters))
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=49, srgb=5, rgbim=np.ascontiguousarray(image), compat=4)
+    theirs = np.asarray(crf.inference(10)).reshape(11, 48, 64).transpose(1, 2, 0)
+    ours = np.asarray(mean_field(logits.astype(np.float32), image))
     assert np.mean(ours.argmax(-1) == theirs.argmax(-1)) > 0.995
+    assert np.abs(ours - theirs).mean() < 0.002
+    assert np.mean(ours.argmax(-1) == logits.argmax(-1)) < 0.9
 
 
 def test_shapes_and_dtypes_are_checked() -> None:
