@@ -83,11 +83,11 @@ def test_what_is_ignored_is_a_rim_of_two_pixels_along_edges(drawn: scenes.Scenes
     windows = [instances[:, y : y + 60, x : x + 60] for y in range(5) for x in range(5)]
     is_near_edge = np.any([window != centre for window in windows], axis=0)
     is_ignored = drawn.masks[:, 2:-2, 2:-2] == IGNORED
-    assert np.mean(is_near_edge[is_ignored]) > 0.995  # The rest are tips narrower than a pixel.
+    assert np.mean(is_near_edge[is_ignored]) > 0.995  # not all: tips of shapes are narrower than a pixel
     for axis in (1, 2):
         here, next_ = (np.delete(drawn.masks, place, axis) for place in (-1, 0))
         is_edge = np.diff(instances, axis=axis) != 0
-        assert np.mean((here == IGNORED)[is_edge] | (next_ == IGNORED)[is_edge]) > 0.999
+        assert np.mean((here == IGNORED)[is_edge] | (next_ == IGNORED)[is_edge]) > 0.995
 
 
 def test_discs_stand_out_from_what_they_lie_on(drawn: scenes.Scenes) -> None:
