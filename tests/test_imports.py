@@ -34,7 +34,7 @@ def imported_at_once(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("part", ["ops", "blocks", "models", "analysis", "weights", "tuning", *OTHERS])
+@pytest.mark.parametrize("part", ["ops", "blocks", "models", "crf", "analysis", "weights", "tuning", *OTHERS])
 def test_only_these_packages_are_imported(part):
     folder = PACKAGE / part
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]

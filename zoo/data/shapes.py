@@ -8,13 +8,13 @@ glance. Each image comes with its pixel mask, for segmentation.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
+from zoo.data.outlines import SHAPES, TEXTURES, mixture, norm
 
 IMAGE_SIZE = 32
 
@@ -42,92 +42,7 @@ class Shapes:
     masks: np.ndarray
 
 
-# The signed distance functions below are negative inside a shape and positive outside, and near the edge give the
-# distance to it. Shapes lie within the unit circle. The caller passes |x|, so each is its own mirror image: flipping
-# an image, as augmentation does, never turns one class into another.
-
-
-def _length(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.sqrt(x * x + y * y)
-
-
-def _circle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _length(x, y) - 0.85
-
-
-def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.abs(_length(x, y) - 0.75) - 0.23
-
-
-def _crescent(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(_length(x, y) - 1, 0.85 - _length(x, y - 0.55))
-
-
-def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(0.866 * x + 0.5 * y, -y) - 0.5
-
-
-def _square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(x, np.abs(y)) - 0.7
-
-
-def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    long, short = np.maximum(x, np.abs(y)), np.minimum(x, np.abs(y))
-    return np.maximum(long - 0.93, short - 0.29)
-
-
-def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # Folding the plane into the half of one point leaves a single edge, from the tip (0, 1) to the notch between two
-    # points, at radius 0.45 and 36 degrees.
-    sector = 2 * math.pi / 5
-    angle = np.arctan2(x, y)
-    angle = np.abs(angle - sector * np.round(angle / sector))
-    radius = _length(x, y)
-    notch_x, notch_y = 0.45 * math.sin(sector / 2), 0.45 * math.cos(sector / 2)
-    edge_x, edge_y = notch_x, notch_y - 1
-    return (edge_x * (radius * np.cos(angle) - 1) - edge_y * radius * np.sin(angle)) / math.hypot(edge_x, edge_y)
-
-
-def _heart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # A disc bent upwards by the root of |x|, which makes the notch and the tip.
-    return _length(x, 1.25 * y - 0.9 * np.sqrt(x) + 0.3) - 0.8
-
-
-def _arrow(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    head = np.maximum(0.707 * (x + y - 1), -y)
-    shaft = np.maximum(x - 0.24, np.abs(y + 0.35) - 0.6)
-    return np.minimum(head, shaft)
-
-
-def _hourglass(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum(np.abs(y) - 0.75, 0.8 * (x - 0.08) - 0.6 * np.abs(y))
-
-
-_SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "circle": _circle,
-    "ring": _ring,
-    "crescent": _crescent,
-    "triangle": _triangle,
-    "square": _square,
-    "cross": _cross,
-    "star": _star,
-    "heart": _heart,
-    "arrow": _arrow,
-    "hourglass": _hourglass,
-}
-
-CLASS_NAMES: tuple[str, ...] = tuple(_SHAPES)
-
-# A texture mixes two colours by the sign of a sum of waves s along one axis and t along the other (the gradient: by
-# position). Its coefficients are those of 1, s, t, s * t and the position.
-_TEXTURES = {
-    "plain": (-1, 0, 0, 0, 0),
-    "stripes": (0, 1, 0, 0, 0),
-    "checker": (0, 0, 0, 1, 0),
-    "dots": (-0.6, 1, 1, 0, 0),
-    "gradient": (0, 0, 0, 0, 1),
-}
-_COEFFICIENTS = np.array(list(_TEXTURES.values()), np.float32)
+CLASS_NAMES: tuple[str, ...] = tuple(SHAPES)
 
 
 def generate(num_examples: int, seed: int | Sequence[int] = 0) -> Shapes:
@@ -146,7 +61,7 @@ def generate(num_examples: int, seed: int | Sequence[int] = 0) -> Shapes:
     labels = rng.permutation(np.arange(num_examples, dtype=np.int32) % len(CLASS_NAMES))
     images = np.empty((num_examples, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     masks = np.empty((num_examples, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
-    for label, distance in enumerate(_SHAPES.values()):
+    for label, distance in enumerate(SHAPES.values()):
         members = np.flatnonzero(labels == label)
         for start in range(0, len(members), _BATCH):
             batch = members[start : start + _BATCH]
@@ -215,7 +130,7 @@ def _draw(
         along, across = rotate(x - uniform(-16, 16), y - uniform(-16, 16))
         length = np.maximum(uniform(-6, 6), 0)  # Half of them are dots.
         along = along - np.clip(along, -length, length)
-        canvas = blend(canvas, colour(uniform(0.1, 0.9)), _length(along, across) - uniform(0.5, 1.5))
+        canvas = blend(canvas, colour(uniform(0.1, 0.9)), norm(along, across) - uniform(0.5, 1.5))
 
     radius = uniform(7.5, 11)
     room = 15 - radius
@@ -224,10 +139,9 @@ def _draw(
 
     u, v = rotate(shape_x, shape_y)
     frequency = 2 * np.pi / uniform(4, 7)
-    s, t = np.sin(frequency * u + uniform(0, 2 * np.pi)), np.sin(frequency * v + uniform(0, 2 * np.pi))
-    texture = _COEFFICIENTS[rng.integers(len(_TEXTURES), size=count)].T.reshape(5, count, 1, 1, 1)
-    wave = texture[0] + texture[1] * s + texture[2] * t + texture[3] * s * t
-    mix = np.clip(0.5 + wave / frequency + texture[4] * u / (2 * radius), 0, 1)
+    phases = uniform(0, 2 * np.pi), uniform(0, 2 * np.pi)
+    texture = TEXTURES[rng.integers(len(TEXTURES), size=count)].T.reshape(5, count, 1, 1, 1)
+    mix = mixture(texture, u, v, frequency, phases, 2 * radius)
     first = colour(figure)
     second = colour(figure + np.where(shape_is_light, 1, -1) * uniform(0.1, 0.2))
     canvas = blend(canvas, first + (second - first) * mix, edge)
