@@ -17,6 +17,7 @@ from zoo.training.drawing import drawing
 
 PAGE = ROOT / "docs" / "results.md"
 FIGURE = ROOT / "docs" / "results.png"
+_TICKS = (5, 10, 20, 50, 100, 200)  # of the MACs, in millions
 
 
 def write_page() -> None:
@@ -237,4 +238,6 @@ def draw(rows: Sequence[Row]) -> None:
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_xscale("log")
+        figure.axes[0].set_xticks(_TICKS, list(map(str, _TICKS)))
+        figure.axes[0].set_xticks([], minor=True)
         figure.axes[0].set_ylabel("test accuracy, %")
