@@ -36,14 +36,12 @@ _BATCH = 16  # Images drawn at a time.
 _MIN_VISIBLE = 30  # pixels of an object
 _MIN_VISIBLE_SHARE = 0.25  # of an object's pixels in the image
 _RIM = 1.0  # pixels to either side of an edge
-_DISC_SQUARE = (
-    11  # pixels a side, what must be the same beneath a disc and around it: the largest disc, its rim, and one more
-)
+# Pixels a side of what must be the same beneath a disc and around it: the largest disc, its rim, and one more.
+_DISC_SQUARE = 11
 _DARKEST, _LIGHTEST = 0.12, 0.88
 _CONTRAST = 0.18  # least difference in lightness between a thing and what it covers
-_TRIES = (
-    8  # lightnesses that are drawn for an object, of which the first with enough contrast to all it covers is taken
-)
+# Lightnesses that are drawn for an object, of which the first with enough contrast to all it covers is taken.
+_TRIES = 8
 _NOWHERE = 99.0  # signed distance from what is not drawn
 _TILT = np.pi / 6  # The furthest an object leans to either side.
 _AXIS = np.arange(IMAGE_SIZE, dtype=np.float32) - (IMAGE_SIZE - 1) / 2
