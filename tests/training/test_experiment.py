@@ -37,7 +37,7 @@ def test_what_was_left_open_is_resolved(build_with):
         name="mobilenet_v2_x0_5", width=0.5, dropout=0.2, drop_path=0.0, small_images=True, num_classes=3
     )
     assert built.total_steps == 6
-    assert build_with(name="nin").config.model.width is None
+    assert build_with(name="flattened_net").config.model.width is None
 
 
 @pytest.mark.parametrize(("size", "is_small"), [(32, True), (64, True), (65, False), (224, False)])

@@ -24,7 +24,7 @@ def test_there_are_some_and_they_are_small():
 def test_they_load_with_their_classes_and_preprocessing(name):
     checkpoint = find_checkpoint(name)
     model = zoo.create_model(checkpoint.model, weights=name)
-    assert nnx.eval_shape(model, jnp.zeros((1, 32, 32, 3))).shape == (1, 10)
+    assert nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((1, 32, 32, 3))).shape == (1, 10)
     assert checkpoint.class_names(10)[:2] == ["airplane", "automobile"]
     assert zoo.model_info(checkpoint.model, weights=name).preprocessing.input_size == 32
 
