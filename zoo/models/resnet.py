@@ -56,8 +56,8 @@ class ResNet(ImageClassifier):
         dilates_first: whether the first block of a stage that is dilated in place of its stride is dilated itself, as
             in TensorFlow's nets, which stride in the last block of the stage before; torchvision leaves it undilated.
         multi_grid: multiplies the dilation of each block of the last stage (1706.05587, section 3.2.1); None for 1.
-        deep_stem: three 3×3 convolutions in the place of the 7×7 one, the last with twice its channels, as in the nets of
-            DeepLabv3's authors; the 32×32 form has one 3×3 convolution anyhow.
+        deep_stem: three 3×3 convolutions in the place of the 7×7 one, the last with twice its channels, as in the
+            code of DeepLabv3's authors; the 32×32 form has one 3×3 convolution anyhow.
         dropout: rate before the head.
         drop_path: rate at the last block; it grows linearly from 0 at the first.
         norm: makes the normalisations.
