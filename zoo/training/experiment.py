@@ -71,7 +71,7 @@ class Experiment:
     @property
     def weights_description(self) -> dict[str, Any]:
         """What is written beside the weights of the run, so that they load and predict without its config."""
-        dataset, classes, how = self.dataset, self.trainer.num_classes, self.dataset.preprocessing
+        dataset, classes, how = self.dataset, self.trainer.task.num_classes, self.dataset.preprocessing
         unnamed = range(len(dataset.class_names), classes)
         return {
             "model": self.config.model.name,

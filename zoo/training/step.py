@@ -9,12 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
 from zoo.blocks import BatchNorm
-from zoo.data import augment, fair
+from zoo.data import fair
 from zoo.data.balance import BalancedDraws, class_weights
 from zoo.data.dataset import Dataset
 from zoo.models._rematerialise import rematerialise_blocks
@@ -23,6 +22,7 @@ from zoo.training.config import TrainConfig
 from zoo.training.devices import Devices
 from zoo.training.freezing import IsFrozen, freeze
 from zoo.training.state import EpochSums, TrainState
+from zoo.training.tasks import Classification, Task
 
 _ORDER, _AUGMENTATION = 0, 1  # streams of the run's seed
 
@@ -37,31 +37,24 @@ class Trainer:
     Attributes:
         config: of the run.
         devices: what it runs on.
-        num_classes: how many classes the model tells apart, at least those of the data.
+        task: what the model learns.
         steps_per_epoch: whole batches in the training set.
-        image_size: height and width of what the model sees; random resized crops bring training images to it.
-        mean, std: with which images are normalised.
         optimizer: Optax's transformation.
         train_graph, eval_graph: the model's structure in the two modes.
         is_frozen: of its variables, which training leaves as they are.
         random_state: the model's own random keys; they stay the same, and each step folds its number in.
-        class_weights: float32 (classes,), of the loss; None for the same weight for all.
         draws: which examples are taken; None for each once an epoch.
     """
 
     config: TrainConfig
     devices: Devices
-    num_classes: int
+    task: Task
     steps_per_epoch: int
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
     optimizer: optax.GradientTransformation
     train_graph: Any
     eval_graph: Any
     is_frozen: IsFrozen
     random_state: Any
-    class_weights: np.ndarray | None = None
     draws: BalancedDraws | None = None
 
     @classmethod
@@ -91,20 +84,25 @@ class Trainer:
         balance, labels = config.balance, fair.labels_of(dataset.train)
         if balance != "none" and labels is None:
             raise ValueError(f"balance={balance!r} takes all labels beforehand, which {dataset.name} does not tell")
-        trainer = cls(
-            config=config,
-            devices=devices,
+        task = Classification(
+            augmentation=config.augment,
             num_classes=num_classes,
-            steps_per_epoch=len(dataset.train) // config.batch_size,
             image_size=dataset.image_size,
             mean=dataset.mean,
             std=dataset.std,
+            label_smoothing=config.label_smoothing,
+            class_weights=class_weights(labels, num_classes) if labels is not None and balance == "loss" else None,
+        )
+        trainer = cls(
+            config=config,
+            devices=devices,
+            task=task,
+            steps_per_epoch=len(dataset.train) // config.batch_size,
             optimizer=optimizer,
             train_graph=train_graph,
             eval_graph=eval_graph,
             is_frozen=is_frozen,
             random_state=random_state,
-            class_weights=class_weights(labels, num_classes) if labels is not None and balance == "loss" else None,
             draws=BalancedDraws(labels) if labels is not None and balance == "sampling" else None,
         )
         state = TrainState(
@@ -155,10 +153,8 @@ class Trainer:
 
     def train_step(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
         """One step on one batch: images uint8 (B, H, W, 3), labels int32 (B,)."""
-        inputs, targets = self._augment(state.step, images, labels)
-        if self.config.augment.mixup or self.config.augment.cutmix:
-            labels = targets.argmax(-1)  # A mixed image counts as right if it is taken for what it shows most of.
-        gradients, loss, logits, batch_stats = self._differentiate(state, inputs, targets)
+        inputs, targets = self.task.prepare(jax.random.fold_in(self._key(_AUGMENTATION), state.step), images, labels)
+        gradients, loss, correct, batch_stats = self._differentiate(state, inputs, targets)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return replace(
@@ -168,7 +164,7 @@ class Trainer:
             batch_stats=batch_stats,
             optimizer=optimizer,
             average=self._averaged(state, params, batch_stats),
-            sums=self._summed(state, loss, logits, labels),
+            sums=self._summed(state, loss, correct, len(labels)),
             first_bad_step=jnp.where(
                 (state.first_bad_step < 0) & ~jnp.isfinite(loss), state.step, state.first_bad_step
             ),
@@ -177,42 +173,40 @@ class Trainer:
     def _differentiate(
         self, state: TrainState, inputs: jax.Array, targets: jax.Array
     ) -> tuple[Any, jax.Array, jax.Array, Any]:
-        """The gradients and the mean of the loss, the logits (B, classes), and the new batch statistics."""
+        """The gradients and the mean of the loss, how many examples are right, and the new batch statistics."""
 
         def loss_of(
             params: Any, batch_stats: Any, random_state: Any, inputs: jax.Array, targets: jax.Array
         ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             model = nnx.merge(self.train_graph, params, random_state, batch_stats, state.frozen, copy=True)
             with self._lowering(), self._rematerialisation():
-                logits = model(inputs)
+                loss, correct = self.task.loss(model, inputs, targets)
             *_, batch_stats = nnx.state(model, self.is_frozen, nnx.Param, nnx.RngState, ...)
-            if self.class_weights is not None:
-                targets = targets * self.class_weights
-            return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
+            return loss, (correct, batch_stats)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
         random_state = _fold_in(self.random_state, state.step)
         parts = self.config.gradient_accumulation
         if parts == 1:
-            (loss, (logits, batch_stats)), gradients = differentiate(
+            (loss, (correct, batch_stats)), gradients = differentiate(
                 state.params, state.batch_stats, random_state, inputs, targets
             )
-            return gradients, loss, logits, batch_stats
+            return gradients, loss, correct, batch_stats
 
         def add_part(carry: Any, part: Any) -> tuple[Any, jax.Array]:
             sums, batch_stats = carry
             number, *examples = part
-            (loss, (logits, batch_stats)), gradients = differentiate(
+            (loss, (correct, batch_stats)), gradients = differentiate(
                 state.params, batch_stats, _fold_in(random_state, number), *examples
             )
-            return (jax.tree.map(jnp.add, sums, (loss, gradients)), batch_stats), logits
+            return (jax.tree.map(jnp.add, sums, (loss, gradients)), batch_stats), correct
 
         # Every `parts`th example, not consecutive ones: a batch that is split over devices stays where it is.
         divided = (jnp.arange(parts), *(x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1) for x in (inputs, targets)))
         zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
-        (sums, batch_stats), logits = jax.lax.scan(add_part, (zeros, state.batch_stats), divided)
+        (sums, batch_stats), correct = jax.lax.scan(add_part, (zeros, state.batch_stats), divided)
         loss, gradients = jax.tree.map(lambda total: total / parts, sums)
-        return gradients, loss, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]), batch_stats
+        return gradients, loss, correct.sum(), batch_stats
 
     def lower_step(self, state: TrainState, image_size: int) -> jax.stages.Lowered:
         """`train_step` for the devices, on a batch of images of so many pixels a side; it takes over its state."""
@@ -227,7 +221,7 @@ class Trainer:
         """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
         model = nnx.merge(self.eval_graph, self.random_state, *state.evaluated)
         with self._lowering():
-            return model(augment.normalize(images, self.mean, self.std))
+            return model(self.task.normalize(images))
 
     def predict_chunks(self, state: TrainState, images: jax.Array) -> jax.Array:
         """`predict` for (chunks, batch, H, W, 3), chunk after chunk in one dispatch: (chunks, batch, classes)."""
@@ -239,38 +233,6 @@ class Trainer:
     def _rematerialisation(self) -> AbstractContextManager[None]:
         return rematerialise_blocks() if self.config.remat == "blocks" else nullcontext()
 
-    def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        config = self.config.augment
-        # The first keys of a longer split are those of a shorter one: what is added at the end changes no other.
-        crop_key, flip_key, cutout_key, mixup_key, cutmix_key, choice_key, trivial_key, jitter_key, erasing_key = (
-            jax.random.split(jax.random.fold_in(self._key(_AUGMENTATION), step), 9)
-        )
-        if config.random_resized_crop:
-            images = augment.random_resized_crop(crop_key, images, self.image_size, config.random_resized_crop)
-        elif config.crop_padding:
-            images = augment.random_crop(crop_key, images, config.crop_padding)
-        if config.flip:
-            images = augment.random_flip(flip_key, images)
-        if config.trivial_augment:
-            images = augment.trivial_augment(trivial_key, images)
-        if config.color_jitter:
-            images = augment.color_jitter(jitter_key, images, config.color_jitter)
-        inputs = augment.normalize(images, self.mean, self.std)
-        if config.cutout:
-            inputs = augment.cutout(cutout_key, inputs, config.cutout)
-        if config.random_erasing:
-            inputs = augment.random_erasing(erasing_key, inputs, config.random_erasing)
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, self.num_classes), self.config.label_smoothing)
-        mixup = partial(augment.mixup, mixup_key, inputs, targets, config.mixup)
-        cutmix = partial(augment.cutmix, cutmix_key, inputs, targets, config.cutmix)
-        if config.mixup and config.cutmix:  # Both at once would make an image of up to four.
-            return jax.lax.cond(jax.random.bernoulli(choice_key), mixup, cutmix)
-        if config.mixup:
-            return mixup()
-        if config.cutmix:
-            return cutmix()
-        return inputs, targets
-
     def _averaged(self, state: TrainState, params: Any, batch_stats: Any) -> tuple[Any, Any] | None:
         if state.average is None or self.config.ema_decay is None:
             return None
@@ -278,13 +240,13 @@ class Trainer:
         decay = jnp.minimum(self.config.ema_decay, (1 + state.step) / (10 + state.step))
         return optax.incremental_update((params, batch_stats), state.average, 1 - decay)
 
-    def _summed(self, state: TrainState, loss: jax.Array, logits: jax.Array, labels: jax.Array) -> EpochSums:
+    def _summed(self, state: TrainState, loss: jax.Array, correct: jax.Array, examples: int) -> EpochSums:
         starts_epoch = state.step % self.steps_per_epoch == 0
         before = jax.tree.map(lambda total: jnp.where(starts_epoch, jnp.zeros_like(total), total), state.sums)
         return EpochSums(
-            loss=before.loss + loss * len(labels),
-            correct=before.correct + (logits.argmax(-1) == labels).sum(dtype=jnp.int32),
-            examples=before.examples + len(labels),
+            loss=before.loss + loss * examples,
+            correct=before.correct + correct,
+            examples=before.examples + examples,
         )
 
     def _key(self, stream: int) -> jax.Array:

@@ -83,7 +83,7 @@ def training_step(trainer: Trainer, state: TrainState, image_size: int) -> Step:
         """Without donation, so that every call can start from the same state."""
         random = np.random.default_rng(0)
         epoch = devices.place(
-            (random.integers(0, 256, images.shape, np.uint8), random.integers(0, trainer.num_classes, batch_size)),
+            (random.integers(0, 256, images.shape, np.uint8), random.integers(0, trainer.task.num_classes, batch_size)),
             devices.replicated,
         )
         train_chunk = jax.jit(trainer.train_chunk, out_shardings=trainer.shardings_of(state))
