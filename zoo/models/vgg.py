@@ -94,7 +94,7 @@ class VGG16(ImageClassifier):
         small_images: the 32×32 form: the last map is 4×4 at 32×32.
         dropout: rate before the head, and between the hidden layers.
         norm: makes normalisations of the convolutions; None for none, as in the paper, or for batch norm in the 32×32
-            form, which does not learn from scratch without it.
+            form, as nets for CIFAR have it.
         act: activation.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
