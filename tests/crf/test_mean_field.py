@@ -136,6 +136,7 @@ def test_it_mends_labels_along_edges() -> None:
         np.testing.assert_array_equal(refined.argmax(-1), truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, 5])
 def test_gradients_are_those_of_finite_differences(window: int | None, float64: None) -> None:
     logits, image = an_example(5, 6, 3)
@@ -171,6 +172,7 @@ def test_batches_by_vmap() -> None:
     np.testing.assert_allclose(together, jnp.stack(apart), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, 11])
 def test_memory_grows_with_the_number_of_pixels(window: int | None) -> None:
     # 96×96 pixels: all pairs would be 340 MB of float32.
