@@ -40,8 +40,8 @@ from zoo.training.experiment import build
 from zoo.training.feed import ResidentFeed
 from zoo.training.huge_pages import restart_with_huge_pages
 from zoo.training.run_directory import describe_environment
+from zoo.weights import packaged
 
-PACKAGED = ROOT / "zoo" / "weights" / "trained"
 _COPIED = ("environment.json", "data.json", "metrics.jsonl")
 _PARTS = 10  # of the steps that are timed: their median counts
 
@@ -174,11 +174,11 @@ def pack(run: Annotated[Path, tyro.conf.Positional], data: str = "cifar10") -> N
     kept = next((one for one in (*runs_of("table"), *runs_of("long")) if one.weights_sha256 == digest), None)
     if kept is None:
         raise SystemExit(f"{run} is not kept, so that its figures stand nowhere")
-    PACKAGED.mkdir(exist_ok=True)
+    packaged.DIRECTORY.mkdir(exist_ok=True)
     name = f"{config.model.name}.{data}"
-    shutil.copy(run / "weights.safetensors", PACKAGED / f"{name}.safetensors")
-    (PACKAGED / f"{name}.md").write_text("\n".join(card(name, kept)) + "\n", encoding="utf-8")
-    print(f"{PACKAGED.relative_to(ROOT)}/{name}.safetensors")
+    shutil.copy(run / "weights.safetensors", packaged.DIRECTORY / f"{name}.safetensors")
+    (packaged.DIRECTORY / f"{name}.md").write_text("\n".join(card(name, kept)) + "\n", encoding="utf-8")
+    print(f"{packaged.DIRECTORY.relative_to(ROOT)}/{name}.safetensors")
 
 
 def card(name: str, run: Run) -> list[str]:

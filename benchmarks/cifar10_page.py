@@ -6,9 +6,11 @@ import json
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from cifar10_runs import KEPT, RECIPE, ROOT, Run, grouped, options_of, runs_of
+from peer import Table
 
 from zoo.cli.format import count
 from zoo.registry import model_options
@@ -32,7 +34,7 @@ def write_page() -> None:
 
 def rows_of_table() -> list[Row]:
     """The nets, the most accurate first."""
-    rows = [Row.of(options, runs) for options, runs in grouped(runs_of("table")).items()]
+    rows = [Row(options, runs) for options, runs in grouped(runs_of("table")).items()]
     return sorted(rows, key=lambda row: -row.accuracy)
 
 
@@ -68,23 +70,23 @@ class Row:
 
     Attributes:
         options: of the command, apart from the seed.
-        runs: one a seed.
-        seconds: that their steps take on the machine that timed them; None if they were not timed.
-        images_per_second: likewise.
+        runs: one a seed, in their order.
     """
 
     options: str
-    runs: tuple[Run, ...]
-    seconds: float | None
-    images_per_second: float | None
+    runs: Sequence[Run]
 
-    @classmethod
-    def of(cls, options: str, runs: Sequence[Run]) -> Row:
-        per_step = _seconds_per_step(options).get("zoo")
-        run = runs[0]
-        seconds = None if per_step is None else per_step * run.history[-1].step
-        speed = None if per_step is None else run.config.batch_size / per_step
-        return cls(options, tuple(sorted(runs, key=lambda run: run.config.seed)), seconds, speed)
+    @property
+    def seconds(self) -> float | None:
+        """That the steps of a run take on the machine that timed them; None if they were not timed."""
+        per_step = _seconds_per_step(self.options).get("zoo")
+        return None if per_step is None else per_step * self.runs[0].history[-1].step
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Likewise."""
+        per_step = _seconds_per_step(self.options).get("zoo")
+        return None if per_step is None else self.runs[0].config.batch_size / per_step
 
     @property
     def name(self) -> str:
@@ -101,6 +103,7 @@ class Row:
         return statistics.mean(self.accuracies)
 
 
+@cache
 def _speed() -> dict[str, Any]:
     path = KEPT / "speed.json"
     content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"seconds_per_step": {}}
@@ -130,7 +133,10 @@ def spread(accuracies: Sequence[float]) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table."""
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    made = Table(*header)
+    for row in rows:
+        made.add(*row)
+    return made.lines
 
 
 def nets_table(rows: Sequence[Row]) -> list[str]:

@@ -58,7 +58,7 @@ class Run:
         """From 0 to 1, on the test set after the last epoch. The best epoch would be chosen on the test set."""
         return self.history[-1].test_accuracy
 
-    @property
+    @cached_property
     def options(self) -> str:
         """What the command line has that made the run, but for its seed, after the recipe and the directories."""
         return " ".join(options_of(replace(self.config, seed=0)))
@@ -102,8 +102,10 @@ def runs_of(group: Group) -> list[Run]:
 
 
 def grouped(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs that differ in nothing but their seeds, under the options that they have in common."""
+    """Runs that differ in nothing but their seeds, in the order of these, under the options that they share."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.options, []).append(run)
+    for same in groups.values():
+        same.sort(key=lambda run: run.config.seed)
     return groups

@@ -103,8 +103,12 @@ class Table:
     def add(self, *cells: str) -> None:
         self._rows.append(cells)
 
+    @property
+    def lines(self) -> list[str]:
+        return [f"| {' | '.join(row)} |" for row in self._rows]
+
     def print(self) -> None:
-        print("\n".join(f"| {' | '.join(row)} |" for row in self._rows), end="\n\n")
+        print("\n".join(self.lines), end="\n\n")
 
 
 def machine(torch: Torch | None) -> str:

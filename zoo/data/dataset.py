@@ -39,6 +39,12 @@ def fingerprint_of(*parts: np.ndarray | str) -> str:
     return digest.hexdigest()
 
 
+def require_images(images: np.ndarray) -> None:
+    """Raises ValueError if images are not uint8 of shape (N, H, W, 3)."""
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8 (N, H, W, 3), not {images.dtype} {images.shape}")
+
+
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
     """A split that is held in memory, and that training therefore keeps on the device.
@@ -55,8 +61,7 @@ class ArraySplit:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
-            raise ValueError(f"images must be uint8 (N, H, W, 3), not {self.images.dtype} {self.images.shape}")
+        require_images(self.images)
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
             raise ValueError(f"labels must be int32 ({len(self.images)},), not {self.labels.dtype} {self.labels.shape}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.dataset import fingerprint_of
+from zoo.data.dataset import fingerprint_of, require_images
 
 IGNORED = 255  # A pixel of this value has no class: neither losses nor scores count it.
 
@@ -29,8 +29,7 @@ class MaskSplit:
     masks: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.shape[-1] != 3 or self.images.dtype != np.uint8:
-            raise ValueError(f"images must be uint8 (N, H, W, 3), not {self.images.dtype} {self.images.shape}")
+        require_images(self.images)
         shape = self.images.shape[:3]
         if self.masks.shape != shape or self.masks.dtype != np.uint8:
             raise ValueError(f"masks must be uint8 {shape}, not {self.masks.dtype} {self.masks.shape}")

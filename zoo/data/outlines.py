@@ -18,6 +18,12 @@ def norm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sqrt(x * x + y * y)
 
 
+def rotate(x: np.ndarray, y: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coordinates along axes that are turned by an angle, in radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return cos * x + sin * y, cos * y - sin * x
+
+
 def _circle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return norm(x, y) - 0.85
 

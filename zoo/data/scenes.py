@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo.data.dataset import Dataset
 from zoo.data.mask_split import IGNORED, MaskSplit
-from zoo.data.outlines import SHAPES, TEXTURES, mixture, norm
+from zoo.data.outlines import SHAPES, TEXTURES, mixture, norm, rotate
 
 IMAGE_SIZE = 64
 
@@ -150,7 +150,7 @@ def _place_objects(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np
     shapes = rng.integers(len(_OUTLINES), size=each[:2])
     radii = _uniform(rng, 9, 22, *each)
     centre_x, centre_y = _uniform(rng, -26, 26, *each), _uniform(rng, -26, 26, *each)
-    coordinates = np.stack(_rotate(_PIXELS[0] - centre_x, _PIXELS[1] - centre_y, _uniform(rng, -_TILT, _TILT, *each)))
+    coordinates = np.stack(rotate(_PIXELS[0] - centre_x, _PIXELS[1] - centre_y, _uniform(rng, -_TILT, _TILT, *each)))
     edges = np.empty(coordinates.shape[1:], np.float32)
     for index, distance in enumerate(_OUTLINES.values()):
         chosen = shapes == index
@@ -254,7 +254,7 @@ def _texture(
 ) -> np.ndarray:
     """Two colours of about this lightness in some pattern, (count, 3, 64, 64)."""
     count = len(lightness)
-    u, v = _rotate(coordinates[0], coordinates[1], _uniform(rng, -np.pi, np.pi, count, 1, 1))
+    u, v = rotate(coordinates[0], coordinates[1], _uniform(rng, -np.pi, np.pi, count, 1, 1))
     frequency = 2 * np.pi / _uniform(rng, 4, 8, count, 1, 1)
     phases = _uniform(rng, 0, 2 * np.pi, 2, count, 1, 1)
     texture = TEXTURES[rng.integers(len(TEXTURES), size=count)].T.reshape(5, count, 1, 1)
@@ -271,11 +271,6 @@ def _colour(lightness: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # The cosines add up to 0: the channels' mean is the lightness.
     colour = lightness[:, None] + _uniform(rng, 0, 0.2, count, 1) * np.cos(hue)
     return colour[:, :, None, None].astype(np.float32)
-
-
-def _rotate(x: np.ndarray, y: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    cos, sin = np.cos(angle), np.sin(angle)
-    return cos * x + sin * y, cos * y - sin * x
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> np.ndarray:

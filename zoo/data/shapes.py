@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
-from zoo.data.outlines import SHAPES, TEXTURES, mixture, norm
+from zoo.data.outlines import SHAPES, TEXTURES, mixture, norm, rotate
 
 IMAGE_SIZE = 32
 
@@ -106,10 +106,8 @@ def _draw(
         hue = uniform(0, 2 * np.pi) + np.array([0, 2, 4], np.float32).reshape(3, 1, 1) * np.float32(np.pi / 3)
         return lightness + uniform(0, 0.2) * np.cos(hue)  # The cosines add up to 0: the channels' mean is lightness.
 
-    def rotate(x: np.ndarray, y: np.ndarray, limit: float = np.pi) -> tuple[np.ndarray, np.ndarray]:
-        angle = uniform(-limit, limit)
-        cos, sin = np.cos(angle), np.sin(angle)
-        return cos * x + sin * y, cos * y - sin * x
+    def turn(x: np.ndarray, y: np.ndarray, limit: float = np.pi) -> tuple[np.ndarray, np.ndarray]:
+        return rotate(x, y, uniform(-limit, limit))
 
     def blend(canvas: np.ndarray, paint: np.ndarray, edge: np.ndarray) -> np.ndarray:
         """Paints where `edge`, a signed distance in pixels, is negative; a pixel on the edge is painted in part."""
@@ -125,19 +123,19 @@ def _draw(
     ground, figure = np.where(shape_is_light, dark, light), np.where(shape_is_light, light, dark)
 
     first = colour(ground)
-    canvas = first + (colour(ground) - first) * (rotate(x, y)[0] / IMAGE_SIZE + 0.5)
+    canvas = first + (colour(ground) - first) * (turn(x, y)[0] / IMAGE_SIZE + 0.5)
     for _ in range(_DISTRACTORS):
-        along, across = rotate(x - uniform(-16, 16), y - uniform(-16, 16))
+        along, across = turn(x - uniform(-16, 16), y - uniform(-16, 16))
         length = np.maximum(uniform(-6, 6), 0)  # Half of them are dots.
         along = along - np.clip(along, -length, length)
         canvas = blend(canvas, colour(uniform(0.1, 0.9)), norm(along, across) - uniform(0.5, 1.5))
 
     radius = uniform(7.5, 11)
     room = 15 - radius
-    shape_x, shape_y = rotate(x - uniform(-room, room), y - uniform(-room, room), _TILT)
+    shape_x, shape_y = turn(x - uniform(-room, room), y - uniform(-room, room), _TILT)
     edge = distance(np.abs(shape_x) / radius, shape_y / radius) * radius
 
-    u, v = rotate(shape_x, shape_y)
+    u, v = turn(shape_x, shape_y)
     frequency = 2 * np.pi / uniform(4, 7)
     phases = uniform(0, 2 * np.pi), uniform(0, 2 * np.pi)
     texture = TEXTURES[rng.integers(len(TEXTURES), size=count)].T.reshape(5, count, 1, 1, 1)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from zoo.suggestions import nearest
 
-_DIRECTORY = Path(__file__).parent / "trained"
+DIRECTORY = Path(__file__).parent / "trained"
 
 
 def names() -> list[str]:
     """The names under which `weights=` takes them, such as "zoo/shufflenet_v2_x0_5.cifar10", sorted."""
-    return sorted(f"zoo/{path.stem}" for path in _DIRECTORY.glob("*.safetensors"))
+    return sorted(f"zoo/{path.stem}" for path in DIRECTORY.glob("*.safetensors"))
 
 
 def find(name: str) -> Path:
@@ -25,4 +25,4 @@ def find(name: str) -> Path:
     """
     if name not in names():
         raise ValueError(f"unknown weights {name!r}; {nearest(name, names())}")
-    return _DIRECTORY / f"{name.removeprefix('zoo/')}.safetensors"
+    return DIRECTORY / f"{name.removeprefix('zoo/')}.safetensors"
