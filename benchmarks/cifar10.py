@@ -43,6 +43,7 @@ from zoo.training.run_directory import describe_environment
 from zoo.weights import packaged
 
 _COPIED = ("environment.json", "data.json", "metrics.jsonl")
+_WEIGHTS = ("weights.safetensors", "weights.pth")  # of a finished run here, and in PyTorch
 _PARTS = 10  # of the steps that are timed: their median counts
 
 
@@ -55,9 +56,10 @@ def keep(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], of: Group) -> 
     """
     for directory in runs:
         config = of_run(directory)
-        weights = directory / "weights.safetensors"
-        if not weights.is_file():
+        weights = next((path for path in (directory / name for name in _WEIGHTS) if path.is_file()), None)
+        if weights is None:
             raise SystemExit(f"{directory} is not finished")
+        _require_same_data(directory)
         kept = KEPT / of / "-".join([config.model.name, *_told_apart(config), f"seed{config.seed}"])
         kept.mkdir(parents=True, exist_ok=True)
         own = to_dict(config) | {"output": None}
@@ -66,7 +68,6 @@ def keep(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], of: Group) -> 
         for name in _COPIED:
             shutil.copy(directory / name, kept / name)
         (kept / "weights.sha256").write_text(_sha256(weights) + "\n")
-        _require_same_data(Run(kept))
         print(f"{kept.relative_to(ROOT)}: {Run(kept).accuracy:.2%}")
 
 
@@ -76,14 +77,12 @@ def _told_apart(config: TrainConfig) -> list[str]:
     return [re.sub(r"[^a-z0-9.]+", "-", option.removeprefix("--")) for option in options]
 
 
-def _require_same_data(run: Run) -> None:
-    """Raises SystemExit if a run saw other images than the others that are kept."""
-    said = [
-        (path, json.loads((path / "data.json").read_text())) for path in sorted(run.directory.parents[1].glob("*/*"))
-    ]
-    other = next((path for path, data in said if data != said[0][1]), None)
-    if other is not None:
-        raise SystemExit(f"{other} was trained on other data than {said[0][0]}")
+def _require_same_data(directory: Path) -> None:
+    """Raises SystemExit if a run saw other images than those that are kept."""
+    seen = json.loads((directory / "data.json").read_text())
+    for path in sorted(KEPT.glob("*/*/data.json")):
+        if json.loads(path.read_text()) != seen:
+            raise SystemExit(f"{directory} was trained on other data than {path.parent}")
 
 
 def _sha256(path: Path) -> str:
