@@ -83,7 +83,10 @@ class Options:
 def create_net(name: str, options: Options) -> ImageClassifier:
     is_small = options.size == 32 and model_info(name).input_size != 32  # CIFAR's nets have no other form.
     small: dict[str, Any] = {"small_images": True} if is_small else {}
-    return create_model(name, num_classes=10, dtype=jnp.dtype(options.dtype), **small)
+    model = create_model(name, num_classes=10, dtype=jnp.dtype(options.dtype), **small)
+    if not isinstance(model, ImageClassifier):
+        raise ValueError(f"{name} is no classifier, whose training steps alone are timed here")
+    return model
 
 
 def require_same_nets(names: tuple[str, ...], options: Options, torch: Torch) -> None:

@@ -34,9 +34,15 @@ def test_list_shows_every_model_with_its_published_figures(capsys):
     def row(name: str) -> str:
         return " ".join(next(line for line in lines if line.startswith(f"{name} ")).split())
 
-    assert row("mobilenet_v2") == "mobilenet_v2 3,504,872 300.0 M 224 72.0 % 1801.04381"
-    assert row("mobilenet_v2_x0_5") == "mobilenet_v2_x0_5 1.950 M 97.00 M 224 65.4 % 1801.04381"
-    assert row("nin_root4") == "nin_root4 455,498 32 1605.06489"
+    assert row("mobilenet_v2") == "mobilenet_v2 classification 3,504,872 300.0 M 224 72.0 % 1801.04381"
+    assert row("mobilenet_v2_x0_5") == "mobilenet_v2_x0_5 classification 1.950 M 97.00 M 224 65.4 % 1801.04381"
+    assert row("nin_root4") == "nin_root4 classification 455,498 32 1605.06489"
+
+
+def test_list_takes_a_task(capsys):
+    lines = lines_of(capsys, "list", "fcn_*", "--task", "segmentation")
+    assert [line.split()[0] for line in lines[2:]] == ["fcn_resnet101", "fcn_resnet50"]
+    assert "60.5 % of COCO val2017, VOC's classes" in lines[3]
 
 
 def test_list_takes_a_pattern(capsys):

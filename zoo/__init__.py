@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from zoo import analysis, blocks, export, models, ops
     from zoo.blocks.fusion import fuse
     from zoo.models._classifier import ImageClassifier
+    from zoo.models._segmenter import Segmenter
     from zoo.preprocessing import Preprocessing, preprocess
     from zoo.registry import ModelInfo, create_model, list_models, model_info, register
     from zoo.weights.load import load_weights
@@ -21,6 +22,7 @@ _HOMES = {
     "ImageClassifier": "zoo.models._classifier",
     "ModelInfo": "zoo.registry",
     "Preprocessing": "zoo.preprocessing",
+    "Segmenter": "zoo.models._segmenter",
     "create_model": "zoo.registry",
     "fuse": "zoo.blocks.fusion",
     "list_models": "zoo.registry",
@@ -35,6 +37,7 @@ __all__ = [
     "ImageClassifier",
     "ModelInfo",
     "Preprocessing",
+    "Segmenter",
     "__version__",
     "analysis",
     "blocks",

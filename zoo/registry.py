@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flax import nnx
 
@@ -19,8 +19,11 @@ from zoo.suggestions import nearest
 from zoo.type_hints import annotated_types, described, has_type
 
 if TYPE_CHECKING:
-    from zoo.models._classifier import ImageClassifier
+    from zoo.models._net import Net
     from zoo.weights.checkpoint import Checkpoint
+
+
+Task = Literal["classification", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class ModelInfo:
 
     Attributes:
         paper: where it is described.
-        input_size: height and width of the images that the figures are for: 32 for CIFAR-10, otherwise ImageNet.
+        input_size: height and width of the images that the figures are for; of classifiers 32 for CIFAR-10, otherwise
+            ImageNet.
         parameters: learnable scalars with all classes of that data set; an int where the exact count is known, a
             float where the source rounds it.
         macs: multiply-accumulates of convolutions and linear layers for one image, biases and norms not counted;
@@ -39,6 +43,9 @@ class ModelInfo:
         macs_tolerance: how far `macs` may be from what this project counts, as a share; more than 1 % is explained
             where the model is registered.
         own_preprocessing: what images go through before the net, where the weights say so.
+        task: what the net is for.
+        mean_iou: of segmentation, in per cent, or None if not published.
+        mean_iou_of: the images that it was measured on, at a single scale, such as "VOC 2012 val".
     """
 
     paper: str
@@ -49,19 +56,22 @@ class ModelInfo:
     counts_norms: bool = True
     macs_tolerance: float = 0.01
     own_preprocessing: Preprocessing | None = None
+    task: Task = "classification"
+    mean_iou: float | None = None
+    mean_iou_of: str | None = None
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What images go through before the net: what is usual for ImageNet, unless the weights say otherwise."""
+        """What images go through before the net: what is usual for its task, unless the weights say otherwise."""
         if self.own_preprocessing is not None:
             return self.own_preprocessing
-        crop_share = 1.0 if self.input_size == 32 else 0.875
+        crop_share = 1.0 if self.input_size == 32 or self.task == "segmentation" else 0.875
         return Preprocessing(self.input_size, round(self.input_size / crop_share))
 
 
 @dataclass(frozen=True)
 class _Entry:
-    architecture: type[ImageClassifier]
+    architecture: type[Net]
     options: dict[str, Any]
     info: ModelInfo
     weights: tuple[TorchvisionWeights | TimmWeights, ...]
@@ -72,7 +82,7 @@ _models: dict[str, _Entry] = {}
 
 def register(
     name: str,
-    architecture: type[ImageClassifier],
+    architecture: type[Net],
     info: ModelInfo,
     *,
     weights: Sequence[TorchvisionWeights | TimmWeights] = (),
@@ -102,7 +112,7 @@ def create_model(
     weights: str | PathLike[str] | Checkpoint | None = None,
     strict: bool = True,
     **options: Any,
-) -> ImageClassifier:
+) -> Net:
     """Builds a model, in training mode as every NNX module.
 
     Args:
@@ -120,7 +130,8 @@ def create_model(
             inputs for 1 channel, otherwise repeated and scaled, with a warning.
 
     Returns:
-        The model; `model(images)` maps (N, H, W, 3) to logits (N, num_classes).
+        The model; `model(images)` maps (N, H, W, 3) to logits: (N, num_classes) of an `ImageClassifier`,
+        (N, H, W, num_classes) of a `Segmenter`.
 
     Raises:
         ValueError: for an unknown name or option, with the nearest known ones, or if the weights do not fit.
@@ -141,7 +152,7 @@ def create_model(
     said = checkpoint.description.get("options", {}) if checkpoint.model == name else {}
     chosen = entry.options | said | options
 
-    def abstract() -> ImageClassifier:
+    def abstract() -> Net:
         try:
             return nnx.eval_shape(lambda: architecture(rngs=nnx.Rngs(0), **chosen))
         except Exception as error:  # of whatever kind comes of options that nobody has thought of
@@ -153,7 +164,7 @@ def create_model(
     model = abstract()
     if "num_classes" not in options:
         classes = classes_of(model, checkpoint)
-        if model.head is not None and classes != model.head.out_features:
+        if model.num_classes and classes != model.num_classes:
             chosen["num_classes"] = classes
             model = abstract()
     fitting = fit_weights(model, checkpoint, strict=strict)
@@ -162,9 +173,15 @@ def create_model(
     return model
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """The names that match a shell pattern such as "mobilenet*", sorted."""
-    return sorted(fnmatch.filter(_registered(), pattern))
+def list_models(pattern: str = "*", *, task: Task | None = None) -> list[str]:
+    """The names that match a shell pattern such as "mobilenet*", sorted.
+
+    Args:
+        pattern: of the names.
+        task: "classification" or "segmentation" for the nets of that task alone.
+    """
+    models = _registered()
+    return sorted(name for name in fnmatch.filter(models, pattern) if task in (None, models[name].info.task))
 
 
 def model_info(name: str, weights: str | PathLike[str] | Checkpoint | None = None) -> ModelInfo:

@@ -72,6 +72,7 @@ def test_the_pyramid_puts_its_branches_side_by_side():
     np.testing.assert_allclose(module(X), module.project(jnp.concatenate(branches, axis=-1)), atol=1e-5)
 
 
-def test_a_pyramid_without_rates_is_refused():
-    with pytest.raises(ValueError, match=r"rates=\(\) must name at least one dilation"):
-        ASPP(4, rates=(), rngs=nnx.Rngs(0))
+def test_a_pyramid_without_rates_has_the_pointwise_branch_and_the_average():
+    module = ASPP(4, 6, rates=(), norm=None, rngs=nnx.Rngs(0))
+    assert module.project.conv.in_features == 2 * 6
+    assert module(jnp.ones((1, 5, 7, 4))).shape == (1, 5, 7, 6)

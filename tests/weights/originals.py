@@ -17,8 +17,14 @@ _MNASNET = {
     "mnasnet_b1_x1_3": "mnasnet1_3",
 }
 
+_DEEPLAB = {
+    "deeplab_v3_resnet50": "deeplabv3_resnet50",
+    "deeplab_v3_resnet101": "deeplabv3_resnet101",
+    "deeplab_v3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large",
+}
+
 ORIGINALS: dict[str, str] = {
-    f"torchvision/{_MNASNET.get(model, model)}"
+    f"torchvision/{(_MNASNET | _DEEPLAB).get(model, model)}"
     if isinstance(weights, TorchvisionWeights)
     else f"timm/{weights.architecture}": model
     for model, weights in published_weights()
@@ -35,7 +41,9 @@ def build(original: str, num_classes: int) -> Any:
         return timm.create_model(name, num_classes=num_classes).eval()
     import torchvision
 
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if name.startswith(("fcn_", "deeplabv3_", "lraspp_")):
+        options = {"weights_backbone": None} | ({} if name.startswith("lraspp_") else {"aux_loss": True})
     return torchvision.models.get_model(name, weights=None, num_classes=num_classes, **options).eval()
 
 

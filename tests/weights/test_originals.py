@@ -23,8 +23,8 @@ pytest.importorskip("timm")
 SIZES = (96, 107)
 
 
-def run_original(net: Any, images: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The logits, and every map (N, H, W, C) that a layer gives."""
+def run_original(net: Any, images: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The logits, of a segmentation net also those of its auxiliary head, and every map (N, H, W, C) of a layer."""
     maps = []
 
     def keep(_module: Any, _inputs: Any, output: Any) -> None:
@@ -33,10 +33,12 @@ def run_original(net: Any, images: np.ndarray) -> tuple[np.ndarray, list[np.ndar
 
     hooks = [module.register_forward_hook(keep) for module in net.modules()]
     with torch.inference_mode():
-        logits = net(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+        output = net(torch.from_numpy(images).permute(0, 3, 1, 2))
     for hook in hooks:
         hook.remove()
-    return logits, maps
+    if isinstance(output, dict):  # of a segmentation net
+        return [logits.permute(0, 2, 3, 1).numpy() for logits in output.values()], maps
+    return [output.numpy()], maps
 
 
 def error_of(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -53,20 +55,24 @@ def test_weights_go_in_and_out_and_give_the_same_numbers(original, tmp_path):
     if library == "timm":
         config = {"architecture": name, "pretrained_cfg": net.pretrained_cfg}
         (tmp_path / "config.json").write_text(json.dumps(config))
-    heads = {"auxiliary_heads": True} if any(name.startswith(("aux1.", "AuxLogits.")) for name in state) else {}
+    has_heads = any(name.startswith(("aux1.", "AuxLogits.", "aux_classifier.")) for name in state)
+    heads = {"auxiliary_heads": True} if has_heads else {}
     model = zoo.create_model(ORIGINALS[original], weights=tmp_path, **heads)
     model.eval()
 
     @nnx.jit
     def run(model, images):
-        return model(images), model.features(images)
+        if isinstance(model, zoo.Segmenter) and has_heads:
+            main, auxiliary = model.logits_with_auxiliary(images)
+            return [main, *auxiliary], model.features(images)
+        return [model(images)], model.features(images)
 
     for size in SIZES:
         images = random_images(size)
         logits, maps = run_original(net, images)
         with force_lowering("native"):  # compiles faster
             ours, features = run(model, images)
-        error = error_of(np.asarray(ours), logits)
+        error = max(error_of(np.asarray(own), there) for own, there in zip(ours, logits, strict=True))
         errors = {
             stage: min(error_of(np.asarray(feature), there) for there in maps if there.shape == feature.shape)
             for stage, feature in features.items()

@@ -1,8 +1,8 @@
 """Parameters, multiply-accumulates and activations of any NNX model, by tracing it: nothing is executed or allocated.
 
 The convention: multiply-accumulates (MACs) of convolutions and matrix products, for one image, each counted at its
-full kernel (also where padding makes a product zero); biases, norms, activation functions and pooling are not
-counted. Activations are the numbers that convolutions and matrix products give, for one image (2003.13678,
+full kernel (also where padding makes a product zero); biases, norms, activation functions, pooling and interpolation
+are not counted. Activations are the numbers that convolutions and matrix products give, for one image (2003.13678,
 section 3.3). Both belong to the innermost module in whose call they are computed.
 """
 
@@ -20,6 +20,7 @@ from flax import nnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from zoo.ops import force_lowering
+from zoo.ops.interpolation import INTERPOLATION
 
 Path = tuple[Any, ...]
 _SCOPE = "zoo_module:"
@@ -160,7 +161,10 @@ def _products(jaxpr: Jaxpr, scope: int) -> Iterator[tuple[int, int, int]]:
     `scope` is the number of the module that the whole is called in.
     """
     for equation in jaxpr.eqns:
-        scopes = [name for name in str(equation.source_info.name_stack).split("/") if name.startswith(_SCOPE)]
+        names = str(equation.source_info.name_stack).split("/")
+        if INTERPOLATION in names:
+            continue
+        scopes = [name for name in names if name.startswith(_SCOPE)]
         inner = int(scopes[-1].removeprefix(_SCOPE)) if scopes else scope
         if equation.primitive.name == "conv_general_dilated":
             yield inner, _convolution_macs(equation), math.prod(_shape(equation.outvars[0]))

@@ -107,7 +107,8 @@ class ASPP(nnx.Module):
     Args:
         in_channels: channels of the input.
         out_channels: channels of every branch and of the output.
-        rates: dilation of the 3×3 convolutions; the paper's for output stride 16, and twice them for 8.
+        rates: dilation of the 3×3 convolutions; the paper's for output stride 16, and twice them for 8. Without any,
+            the 1×1 convolution and the average are left (1801.04381, table 7).
         norm: makes the normalisations; None leaves them out.
         act: activation.
         dtype: of the computation; None for that of input and parameters.
@@ -115,7 +116,7 @@ class ASPP(nnx.Module):
         rngs: gives the `params` key.
 
     Raises:
-        ValueError: if a number is out of range, or there is no rate.
+        ValueError: if a number is out of range.
     """
 
     def __init__(
@@ -130,8 +131,6 @@ class ASPP(nnx.Module):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if not rates:
-            raise ValueError(f"rates={rates} must name at least one dilation, such as (6, 12, 18)")
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
         self.pointwise = unit(in_channels, out_channels, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -12,37 +12,42 @@ from zoo.cli.format import figure, print_table
 
 def list_models(
     pattern: Annotated[str, tyro.conf.Positional] = "*",
+    task: Literal["classification", "segmentation"] | None = None,
     weights: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
-    """Lists the models with their published figures: parameters, MACs, input size, top-1 accuracy and paper.
+    """Lists the models with their published figures: parameters, MACs, input size, accuracy and paper.
 
     Args:
         pattern: of the names of models, such as "mobilenet*".
+        task: only the models of this task.
         weights: list the weights there are for these models instead, by the names that `weights` takes.
     """
     import zoo
 
-    names = zoo.list_models(pattern)
+    names = zoo.list_models(pattern, task=task)
     if not names:
-        raise ValueError(f"no model matches {pattern!r}; `zoo list` shows them all")
+        of_task = f" is for {task} and" if task else ""
+        raise ValueError(f"no model{of_task} matches {pattern!r}; `zoo list` shows them all")
     if weights:
         _list_weights(names)
         return
     infos = [(name, zoo.model_info(name)) for name in names]
     print_table(
-        ["name", "parameters", "MACs", "input", "top-1", "paper"],
+        ["name", "task", "parameters", "MACs", "input", "top-1", "mIoU", "paper"],
         [
             (
                 name,
+                info.task,
                 figure(info.parameters),
                 "" if info.macs is None else figure(info.macs),
                 str(info.input_size),
                 "" if info.top1 is None else f"{info.top1:.1f} %",
+                "" if info.mean_iou is None else f"{info.mean_iou:.1f} % of {info.mean_iou_of}",
                 info.paper.removeprefix("arXiv:"),
             )
             for name, info in infos
         ],
-        right=("parameters", "MACs", "input", "top-1"),
+        right=("parameters", "MACs", "input", "top-1", "mIoU"),
     )
 
 

@@ -75,6 +75,8 @@ def _published(info: ModelInfo) -> str:
         figures.append(f"{figure(info.macs)} MACs")
     if info.top1 is not None:
         figures.append(f"top-1 {info.top1:.1f} %")
+    if info.mean_iou is not None:
+        figures.append(f"mIoU {info.mean_iou:.1f} % of {info.mean_iou_of}")
     return f"{', '.join(figures)} ({info.paper})"
 
 
@@ -93,6 +95,6 @@ def _rows(node: Cost, depth: int, indent: int = 0) -> list[tuple[int, Cost]]:
 
 def _label(node: Cost) -> str:
     """The name of a module in the one it is in: `stage1` for the first list of `stages`, as `features` has it."""
-    if node.path[0] == "stages" and len(node.path) == 2:
-        return f"stage{int(node.path[1]) + 1}"
+    if node.path[-2:-1] == ("stages",):
+        return f"stage{int(node.path[-1]) + 1}"
     return str(node.path[-1])

@@ -115,7 +115,7 @@ def read_net(weights: str | os.PathLike[str], model: str | None = None) -> Net:
     name = model_of(checkpoint, model)
     preprocessing = model_info(name, weights=checkpoint).preprocessing
     net = create_model(name, weights=checkpoint)
-    names = None if net.head is None else checkpoint.class_names(net.head.out_features)
+    names = checkpoint.class_names(net.num_classes) if net.num_classes else None
     with checkpoint.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Net(net, preprocessing, None if names is None else tuple(names), name, digest)

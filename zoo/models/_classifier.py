@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
-from zoo.models._names import NameMap
+from zoo.models._net import Net
 from zoo.models._pooling import global_average_pool
 from zoo.models._rematerialise import run
 
 
-class ImageClassifier(nnx.Module):
+class ImageClassifier(Net):
     """Base of the models: (N, H, W, in_channels) -> logits (N, num_classes), float32.
 
     With `num_classes=0` a model has no head, and gives the pooled features (N, num_features), float32.
@@ -25,17 +26,17 @@ class ImageClassifier(nnx.Module):
     Attributes:
         num_features: size of the vector that the head classifies.
         head: a linear layer for the classes; None for none.
-        feature_strides: name of each feature map -> its stride over the input image, finest first.
         stem: what comes before the first stage.
         stages: the blocks of each stage.
         last: what comes between the last stage and the pooling; None for nothing.
+        last_is_dense: whether nets for dense prediction read the map behind `last`, not that of the last stage.
     """
 
     num_features: int
     head: nnx.Linear | None
-    feature_strides: dict[str, int]
     stem: Callable[[jax.Array], jax.Array]
     last: Callable[[jax.Array], jax.Array] | None = None
+    last_is_dense: ClassVar[bool] = False
 
     def _init_stages(self, stages: Sequence[Sequence[nnx.Module]], strides: Sequence[int]) -> None:
         """Names the stages `stage1`, `stage2`, ...; `strides` are those of their outputs over the image."""
@@ -60,41 +61,34 @@ class ImageClassifier(nnx.Module):
         self.reset_head(num_classes, rngs=rngs)
 
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
-        """The named stage outputs, finest first; shapes (N, H / stride, W / stride, channels).
+        return {name: outputs[-1] for name, outputs in self.block_outputs(x).items()}
+
+    def block_outputs(self, x: jax.Array) -> dict[str, list[jax.Array]]:
+        """Name of each stage -> the outputs of all of its blocks, in their order; the last is that of `features`.
 
         Raises:
             ValueError: if the images are not of shape (N, H, W, in_channels).
         """
         self._check_images(x)
         x = run(self.stem, x)
-        outputs = {}
+        outputs: dict[str, list[jax.Array]] = {}
         for name, stage in zip(self.feature_strides, self.stages, strict=True):
+            outputs[name] = []
             for block in stage:
                 x = run(block, x)
-            outputs[name] = x
+                outputs[name].append(x)
         return outputs
 
     @property
-    def feature_channels(self) -> dict[str, int]:
-        """Name of each feature map -> its channels, finest first. Traces the features anew each time."""
-        _, channels = self.first_convolution()
-        graph, state = nnx.split(self)
-        images = jax.ShapeDtypeStruct((1, 256, 256, channels or 3), jnp.float32)
-        maps = jax.eval_shape(lambda state, images: nnx.merge(graph, state).features(images), state, images)
-        return {name: feature_map.shape[-1] for name, feature_map in maps.items()}
+    def num_classes(self) -> int:
+        return 0 if self.head is None else self.head.out_features
 
     def first_convolution(self) -> tuple[str, int | None]:
-        """Where the convolution is that sees the channels of the images, and how many these are, if there is one."""
         for path, module in nnx.iter_graph(self.stem):
             # What is depthwise tells nothing of the channels that the model was built for.
             if isinstance(module, nnx.Conv) and module.feature_group_count == 1:
                 return ".".join(map(str, ("stem", *path))), module.in_features
         return "stem", None
-
-    def _check_images(self, x: jax.Array) -> None:
-        _, channels = self.first_convolution()
-        if x.ndim != 4 or (channels is not None and x.shape[-1] != channels):
-            raise ValueError(f"images must be (N, H, W, {channels or 'C'}), channels last, not {x.shape}")
 
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
@@ -127,17 +121,7 @@ class ImageClassifier(nnx.Module):
         )
 
     def layers_of_classes(self) -> tuple[str, ...]:
-        """Where the layers are whose shapes depend on the number of classes, which `reset_head` makes anew."""
         return ("head",)
-
-    def torch_names(self) -> dict[str, NameMap]:
-        """The names that public PyTorch implementations give to the layers of this model.
-
-        Returns:
-            "torchvision", "timm", or for what neither has the repository of the best-known implementation -> the
-            names there. Empty if there is none.
-        """
-        return {}
 
     def __call__(self, x: jax.Array) -> jax.Array:
         x = self.embed(x)

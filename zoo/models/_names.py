@@ -19,14 +19,14 @@ class NameMap:
             channels first, we last.
         convolutions: our linear layers that are convolutions there.
         unused: how the names of tensors begin that have no place in our model.
-        epsilon: what the batch norms there add to the variance.
+        epsilon: what the batch norms there add to the variance; None if they differ, as ours then do by themselves.
     """
 
     layers: Mapping[str, str]
     flattened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     convolutions: frozenset[str] = frozenset()
     unused: tuple[str, ...] = ()
-    epsilon: float = 1e-5
+    epsilon: float | None = 1e-5
 
 
 def blocks(stages: Iterable[Iterable[Any]]) -> Iterator[tuple[str, Any]]:

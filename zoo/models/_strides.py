@@ -11,10 +11,11 @@ class StridePlan:
 
     A stage that may no longer stride keeps its resolution; what would have been its stride multiplies the dilation
     of the layers after its first one, so that every layer sees the context it was trained with (1412.7062,
-    section 3.1; PyTorch's `replace_stride_with_dilation`).
+    section 3.1; PyTorch's `replace_stride_with_dilation`). Some nets dilate the first one as well.
 
     Attributes:
         output_stride: the largest stride of a map over the input image; None for no limit.
+        dilates_first: whether the first layer of such a stage already has the stage's dilation.
         stride: of the maps so far.
         dilation: of the layers so far.
 
@@ -23,6 +24,7 @@ class StridePlan:
     """
 
     output_stride: int | None
+    dilates_first: bool = False
     stride: int = 1
     dilation: int = 1
 
@@ -36,6 +38,6 @@ class StridePlan:
         dilation = self.dilation
         if self.output_stride is not None and self.stride * stride > self.output_stride:
             self.dilation *= stride
-            return 1, dilation
+            return 1, self.dilation if self.dilates_first else dilation
         self.stride *= stride
         return stride, dilation

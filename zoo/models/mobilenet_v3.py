@@ -79,6 +79,10 @@ class MobileNetV3(ImageClassifier):
         size: "large" or "small".
         small_images: the 32×32 form, without the first two strides: the last map is 4×4 at 32×32.
         output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
+        dilates_first: whether the first block of a stage that is dilated in place of its stride is dilated itself, as
+            torchvision has it; TensorFlow and timm leave it undilated.
+        reduced_tail: halves the channels of the last stage and the expansion of its first block, for dense prediction
+            (section 6.4); the weights of ImageNet do not fit.
         dropout: rate before the head.
         drop_path: rate at the last block; it grows linearly from 0 at the first.
         norm: makes the normalisations.
@@ -91,6 +95,8 @@ class MobileNetV3(ImageClassifier):
         ValueError: if a number is out of range, or if the paper has no such size.
     """
 
+    last_is_dense = True  # it is narrow enough (section 6.4)
+
     def __init__(
         self,
         num_classes: int = 1000,
@@ -100,6 +106,8 @@ class MobileNetV3(ImageClassifier):
         size: str = "large",
         small_images: bool = False,
         output_stride: int | None = None,
+        dilates_first: bool = False,
+        reduced_tail: bool = False,
         dropout: float = 0.2,
         drop_path: float = 0.0,
         norm: Norm = _batch_norm,
@@ -113,7 +121,7 @@ class MobileNetV3(ImageClassifier):
         self.size = size
         shared: dict[str, Any] = {"norm": norm, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, act=act, **shared)
-        plan = StridePlan(output_stride)
+        plan = StridePlan(output_stride, dilates_first)
         first_stride, _ = plan.next(1 if small_images else 2)
         channels = _STEM_CHANNELS if width < _NARROW else scale_channels(_STEM_CHANNELS, width)
         self.stem = unit(in_channels, channels, 3, stride=first_stride)
@@ -132,8 +140,13 @@ class MobileNetV3(ImageClassifier):
                 **shared,
             )
 
+        table = split_where_striding(_LARGE if size == "large" else _SMALL)
+        if reduced_tail:
+            first, *others = table[-1]
+            first = first._replace(expansion_ratio=first.expansion_ratio / 2)
+            table[-1] = [row._replace(channels=row.channels // 2) for row in (first, *others)]
         stages, strides, channels = build_stages(
-            split_where_striding(_LARGE if size == "large" else _SMALL),
+            table,
             channels,
             plan,
             block,

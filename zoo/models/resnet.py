@@ -53,6 +53,11 @@ class ResNet(ImageClassifier):
         group_width: channels of one such group in the first stage.
         small_images: the 32×32 form, with a 3×3 stem and no pooling: the last map is 4×4 at 32×32.
         output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
+        dilates_first: whether the first block of a stage that is dilated in place of its stride is dilated itself, as
+            in TensorFlow's nets, which stride in the last block of the stage before; torchvision leaves it undilated.
+        multi_grid: multiplies the dilation of each block of the last stage (1706.05587, section 3.2.1); None for 1.
+        deep_stem: three 3×3 convolutions in the place of the 7×7 one, the last with twice its channels, as in the
+            code of DeepLabv3's authors; the 32×32 form has one 3×3 convolution anyhow.
         dropout: rate before the head.
         drop_path: rate at the last block; it grows linearly from 0 at the first.
         norm: makes the normalisations.
@@ -77,6 +82,9 @@ class ResNet(ImageClassifier):
         group_width: int = 64,
         small_images: bool = False,
         output_stride: int | None = None,
+        dilates_first: bool = False,
+        multi_grid: tuple[int, ...] | None = None,
+        deep_stem: bool = False,
         dropout: float = 0.0,
         drop_path: float = 0.0,
         norm: Norm = BatchNorm,
@@ -87,11 +95,20 @@ class ResNet(ImageClassifier):
     ) -> None:
         if width <= 0:
             raise ValueError(f"width={width} must be positive")
+        if multi_grid is not None and len(multi_grid) != depths[-1]:
+            raise ValueError(
+                f"multi_grid={multi_grid} must have a number for each of the last stage's {depths[-1]} blocks"
+            )
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        plan = StridePlan(output_stride)
+        plan = StridePlan(output_stride, dilates_first)
         channels = round(64 * width)
         if small_images:
             self.stem = ConvNormAct(in_channels, channels, 3, **shared)
+        elif deep_stem:
+            first = ConvNormAct(in_channels, channels, 3, stride=plan.next(2)[0], **shared)
+            others = (ConvNormAct(channels, factor * channels, 3, **shared) for factor in (1, 2))
+            self.stem = nnx.Sequential(first, *others, partial(max_pool, stride=plan.next(2)[0]))
+            channels *= 2
         else:
             stem = ConvNormAct(in_channels, channels, 7, stride=plan.next(2)[0], **shared)
             self.stem = nnx.Sequential(stem, partial(max_pool, stride=plan.next(2)[0]))
@@ -106,17 +123,22 @@ class ResNet(ImageClassifier):
             for number, depth in enumerate(depths)
         ]
 
-        def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> nnx.Module:
-            options |= shared
+        grid = iter(multi_grid or ())
+
+        def block(row: _Row, in_channels: int, out_channels: int, *, dilation: int, **options: Any) -> nnx.Module:
+            factor = next(grid) if multi_grid and row is rows[-1] else 1
+            options |= {"dilation": factor * dilation} | shared
             if bottleneck:
                 return Bottleneck(in_channels, out_channels, row.hidden_channels, groups=cardinality, **options)
-            return BasicBlock(in_channels, out_channels, second_dilation=plan.dilation, **options)
+            return BasicBlock(in_channels, out_channels, second_dilation=factor * plan.dilation, **options)
 
         stages, strides, channels = build_stages(split_where_striding(rows), channels, plan, block, drop_path=drop_path)
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
     def torch_names(self) -> dict[str, NameMap]:
+        if isinstance(self.stem, nnx.Sequential) and len(self.stem.layers) > 2:
+            return {}  # neither library has its deep stem
         layers = {"stem": "[conv1,bn1]", "stem.layers.0": "[conv1,bn1]", "head": "fc"}
         theirs = numbered("layer{}.{}", map(len, self.stages), first=1)
         for (path, _), name in zip(blocks(self.stages), theirs, strict=True):
@@ -142,6 +164,18 @@ register(
         TimmWeights("resnet50"),
     ),
     depths=(3, 4, 6, 3),
+    bottleneck=True,
+)
+register(
+    "resnet101",
+    ResNet,
+    ModelInfo(_PAPER, 224, parameters=44_549_160, macs=7.801e9, top1=77.4),
+    weights=(
+        TorchvisionWeights("ResNet101_Weights.IMAGENET1K_V1", "resnet101-63fe2227.pth"),
+        TorchvisionWeights("ResNet101_Weights.IMAGENET1K_V2", "resnet101-cd907fc2.pth", _LATER),
+        TimmWeights("resnet101"),
+    ),
+    depths=(3, 4, 23, 3),
     bottleneck=True,
 )
 _RESNEXT_WEIGHTS = {

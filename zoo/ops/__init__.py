@@ -7,6 +7,7 @@ from zoo.ops.channel_shuffle import channel_shuffle
 from zoo.ops.checkpoint_policy import convolutions_saveable
 from zoo.ops.convolution import conv_general_dilated, explain
 from zoo.ops.geometry import effective_kernel_size, output_size, symmetric_padding
+from zoo.ops.interpolation import resize_bilinear
 from zoo.ops.lowering.select import force_lowering
 from zoo.ops.transposed_convolution import conv_transpose
 
@@ -23,5 +24,6 @@ __all__ = [
     "explain",
     "force_lowering",
     "output_size",
+    "resize_bilinear",
     "symmetric_padding",
 ]

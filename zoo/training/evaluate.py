@@ -92,15 +92,15 @@ def evaluate(
         size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
         dataset = image_folder.load_test(Path(data), size, preprocessing)
     net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
-    if net.head is None:
+    if not net.num_classes:
         raise ValueError(f"{source} has no head to evaluate")
-    names = checkpoint.class_names(net.head.out_features)
-    labels_there = _labels(dataset, names, net.head.out_features, str(source))
+    names = checkpoint.class_names(net.num_classes)
+    labels_there = _labels(dataset, names, net.num_classes, str(source))
     if checkpoint.preprocessing is not None:
         dataset = replace(dataset, mean=checkpoint.preprocessing.mean, std=checkpoint.preprocessing.std)
     config = replace(
         config,
-        model=replace(config.model, num_classes=net.head.out_features),
+        model=replace(config.model, num_classes=net.num_classes),
         optimizer=OptimizerConfig(),
         ema_decay=None,
         batch_norm="global",

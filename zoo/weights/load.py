@@ -12,8 +12,8 @@ import numpy as np
 from flax import nnx
 
 from zoo.blocks.batch_norm import CONVERGED, BatchNorm
-from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap
+from zoo.models._net import Net
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
 from zoo.weights.name_map import TorchTensor, name_maps, torch_tensors
 from zoo.weights.numerics import Numerics
@@ -88,9 +88,9 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
     targets = variables(model)
     expected, names = _recognise(model, checkpoint)
     of_classes = _layers_of_classes(model)
-    classes = _numbers_of_classes(expected, checkpoint)
+    classes = _numbers_of_classes(model, expected, checkpoint)
 
-    sees_images = f"{model.first_convolution()[0]}.kernel" if isinstance(model, ImageClassifier) else None
+    sees_images = f"{model.first_convolution()[0]}.kernel" if isinstance(model, Net) else None
 
     fitting: dict[str, np.ndarray] = {}
     kept, problems, lines = [], [], []
@@ -143,14 +143,14 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
     return FittingWeights(fitting, numerics, tuple(lines))
 
 
-def classes_of(model: ImageClassifier, checkpoint: Checkpoint) -> int:
+def classes_of(model: Net, checkpoint: Checkpoint) -> int:
     """For how many classes the weights are; as many as the model's if they do not tell.
 
     Raises:
         ValueError: if they are of another model.
     """
     expected, _ = _recognise(model, checkpoint)
-    _, there = _numbers_of_classes(expected, checkpoint)
+    _, there = _numbers_of_classes(model, expected, checkpoint)
     return there
 
 
@@ -181,13 +181,13 @@ def _known(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> int:
 
 def _layers_of_classes(model: nnx.Module) -> tuple[str, ...]:
     """How the names of the variables begin whose shapes depend on the number of classes."""
-    return tuple(f"{layer}." for layer in model.layers_of_classes()) if isinstance(model, ImageClassifier) else ()
+    return tuple(f"{layer}." for layer in model.layers_of_classes()) if isinstance(model, Net) else ()
 
 
 def _unused(model: nnx.Module, names: NameMap | None) -> tuple[str, ...]:
     """How the names of the tensors begin that have no place in the model, and need none."""
     unused = names.unused if names else ()
-    if isinstance(model, ImageClassifier) and model.head is None:
+    if isinstance(model, Net) and not model.num_classes:
         heads = [names.layers.get(layer) if names else layer for layer in model.layers_of_classes()]
         unused += tuple(f"{head}." for head in heads if head)
     return unused
@@ -220,9 +220,9 @@ def _input_axis(there: TorchTensor) -> int:
     return 2 if there.kernel is None else 1  # HWIO here, OIHW there
 
 
-def _numbers_of_classes(expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> tuple[int, int]:
+def _numbers_of_classes(model: nnx.Module, expected: dict[str, TorchTensor], checkpoint: Checkpoint) -> tuple[int, int]:
     """The number of classes that the model tells apart, and that for which the weights are; 1 for what is no net."""
-    head = expected.get("head.bias")
+    head = expected.get(f"{model.layers_of_classes()[0]}.bias") if isinstance(model, Net) else None
     if head is None or len(head.shape) != 1:
         return 1, 1
     there = checkpoint.tensors.get(head.name)

@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 
 from zoo.blocks import ConvNormAct, SqueezeExcite
-from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap
+from zoo.models._net import Net
 from zoo.weights.safetensors import variables
 
 _TENSORS = {  # what PyTorch calls the variables of a layer
@@ -58,7 +58,7 @@ class TorchTensor:
 
 def name_maps(model: nnx.Module) -> dict[str, NameMap]:
     """Where there is such a model, as in "torchvision" or "timm", and the names there; none for other modules."""
-    return model.torch_names() if isinstance(model, ImageClassifier) else {}
+    return model.torch_names() if isinstance(model, Net) else {}
 
 
 def torch_tensors(model: nnx.Module, names: NameMap) -> dict[str, TorchTensor]:
