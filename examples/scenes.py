@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from zoo.data import scenes
-from zoo.data.mask_split import IGNORED
+from zoo.data.dataset import IGNORED
 
 SIZE, COLUMNS, ROWS, GAP, LINE = 96, 7, 2, 2, 18  # pixels, but for the columns and rows
 

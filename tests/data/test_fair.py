@@ -82,3 +82,13 @@ def test_a_sample_of_arrays_is_arrays() -> None:
     assert isinstance(drawn, ArraySplit)
     assert drawn.labels.tolist() == [0, 0, 1, 1]
     assert (drawn.images[:, 0, 0, 0] // 4 == drawn.labels).all()
+
+
+def test_masks_tell_no_class_of_an_example() -> None:
+    masks = np.arange(20, dtype=np.uint8).repeat(16).reshape(20, 4, 4)
+    split = ArraySplit(masks[..., None].repeat(3, 3), masks)
+    assert labels_of(split) is None
+    drawn = sample(split, 8, seed=0)
+    assert isinstance(drawn, ArraySplit)
+    assert drawn.labels.shape == (8, 4, 4)
+    np.testing.assert_array_equal(drawn.images[..., 0], drawn.labels)

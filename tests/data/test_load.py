@@ -16,8 +16,10 @@ def split(count: int) -> ArraySplit:
     return ArraySplit(np.zeros((count, 4, 4, 3), np.uint8), np.arange(count, dtype=np.int32) % 2)
 
 
-def test_shapes_are_generated_in_the_sizes_asked_for():
-    loaded = load("shapes", train_examples=30, test_examples=20)
+@pytest.mark.parametrize(("name", "task"), [("shapes", "classification"), ("scenes", "segmentation")])
+def test_what_is_drawn_is_of_the_sizes_asked_for(name, task):
+    loaded = load(name, train_examples=30, test_examples=20)
+    assert (loaded.name, loaded.task) == (name, task)
     assert (len(loaded.train), len(loaded.test)) == (30, 20)
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import scenes
-from zoo.data.dataset import Dataset
-from zoo.data.mask_split import IGNORED, MaskSplit
+from zoo.data.dataset import IGNORED, ArraySplit, Dataset
 
 CLASSES = len(scenes.CLASS_NAMES)
 ARRAYS = ("images", "masks", "instances", "labels", "boxes")
@@ -183,9 +182,11 @@ def test_load() -> None:
     dataset = scenes.load(train_examples=70, test_examples=33)
     assert isinstance(dataset, Dataset)
     assert (dataset.name, dataset.image_size, dataset.class_names) == ("scenes", 64, scenes.CLASS_NAMES)
-    assert isinstance(dataset.train, MaskSplit)
-    assert isinstance(dataset.test, MaskSplit)
+    assert dataset.task == "segmentation"
+    assert isinstance(dataset.train, ArraySplit)
+    assert isinstance(dataset.test, ArraySplit)
     assert (len(dataset.train), len(dataset.test)) == (70, 33)
+    np.testing.assert_array_equal(dataset.test.labels, scenes.generate(33, [0, 1]).masks)
     images = {split.images[index].tobytes() for split in (dataset.train, dataset.test) for index in range(len(split))}
     assert len(images) == 103
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.data.dataset import ArraySplit
 from zoo.data.image_folder import ImageFolder
 from zoo.data.stream import batches, stream
 from zoo.pictures import UnreadablePictureError
@@ -92,6 +93,24 @@ def test_sizes_that_differ_are_named() -> None:
     source = [{"image": np.zeros((size, size, 3), np.uint8), "label": 0} for size in (4, 5)]
     with pytest.raises(ValueError, match=r"one size, not \(4, 4, 3\), \(5, 5, 3\)"):
         next(stream(source, batch_size=2, seed=0))
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_masks_are_stacked_as_they_are(workers: int) -> None:
+    masks = np.random.default_rng(0).integers(0, 256, (3, 4, 6), np.uint8)
+    source = ArraySplit(masks[..., None].repeat(3, -1), masks)
+    images, labels = next(stream(source, batch_size=3, seed=0, num_workers=workers))
+    assert (labels.dtype, labels.shape) == (np.uint8, (3, 4, 6))
+    np.testing.assert_array_equal(images[..., 0], labels)
+    (_, in_order) = next(batches(source, 2))
+    np.testing.assert_array_equal(in_order, masks[:2])
+
+
+@pytest.mark.parametrize("mask", [np.zeros((6, 4), np.uint8), np.zeros((4, 6), np.int32), np.zeros(24, np.uint8)])
+def test_a_mask_that_is_not_its_images_is_refused(mask: np.ndarray) -> None:
+    source = [{"image": np.zeros((4, 6, 3), np.uint8), "label": mask}]
+    with pytest.raises(ValueError, match=r"a mask must be uint8 of its image's size, \(4, 6\), not "):
+        next(batches(source, 1))
 
 
 def test_an_error_of_the_source_arrives() -> None:

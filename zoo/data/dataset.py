@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from zoo.preprocessing import Preprocessing
+
+IGNORED = 255  # A pixel of this value has no class: neither losses nor scores count it.
 
 
 class DataUnavailableError(RuntimeError):
@@ -20,9 +22,10 @@ class DataUnavailableError(RuntimeError):
 class Source(Protocol):
     """Random access to examples: Grain's and TFDS's data-source protocol.
 
-    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`, an int. A source that knows its
-    labels without reading its examples has them all in an attribute `labels`, int32 (N,), and one that can tell whether
-    it is still the same has an attribute `fingerprint`, a text.
+    An example is a mapping with `"image"`, uint8 of shape (H, W, 3), and `"label"`: an int or, for segmentation, uint8
+    of shape (H, W), the class of each pixel, or `IGNORED` where it has none. A source that knows its labels without
+    reading its examples has them all in an attribute `labels`, int32 (N,) or uint8 (N, H, W), and one that can tell
+    whether it is still the same has an attribute `fingerprint`, a text.
     """
 
     def __len__(self) -> int: ...
@@ -39,19 +42,13 @@ def fingerprint_of(*parts: np.ndarray | str) -> str:
     return digest.hexdigest()
 
 
-def require_images(images: np.ndarray) -> None:
-    """Raises ValueError if images are not uint8 of shape (N, H, W, 3)."""
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise ValueError(f"images must be uint8 (N, H, W, 3), not {images.dtype} {images.shape}")
-
-
 @dataclass(frozen=True, eq=False)
 class ArraySplit:
     """A split that is held in memory, and that training therefore keeps on the device.
 
     Attributes:
         images: uint8, shape (N, H, W, 3).
-        labels: int32, shape (N,).
+        labels: int32, shape (N,), or uint8, shape (N, H, W): the class of each pixel, or `IGNORED`.
 
     Raises:
         ValueError: if a shape or dtype is another.
@@ -61,15 +58,20 @@ class ArraySplit:
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        require_images(self.images)
-        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int32:
-            raise ValueError(f"labels must be int32 ({len(self.images)},), not {self.labels.dtype} {self.labels.shape}")
+        images, labels = self.images, self.labels
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8 (N, H, W, 3), not {images.dtype} {images.shape}")
+        forms = {np.dtype(np.int32): images.shape[:1], np.dtype(np.uint8): images.shape[:3]}
+        if forms.get(labels.dtype) != labels.shape:
+            allowed = " or ".join(f"{dtype} {shape}" for dtype, shape in forms.items())
+            raise ValueError(f"labels must be {allowed}, not {labels.dtype} {labels.shape}")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int, /) -> dict[str, Any]:
-        return {"image": self.images[index], "label": int(self.labels[index])}
+        label = self.labels[index]
+        return {"image": self.images[index], "label": label if label.ndim else int(label)}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -92,6 +94,7 @@ class Dataset:
         train_image_size: height and width of the training images, where they are larger than what a net sees, which is
             cropped out of them; None for `image_size`.
         preprocessing: how test pictures are resized and cropped, where the start weights say so.
+        task: what a label is: one class of the whole image, or the class of each pixel.
     """
 
     name: str
@@ -104,3 +107,4 @@ class Dataset:
     note: str = ""
     train_image_size: int | None = None
     preprocessing: Preprocessing | None = None
+    task: Literal["classification", "segmentation"] = "classification"

@@ -35,8 +35,12 @@ class Subset:
 
 
 def labels_of(source: Source) -> np.ndarray | None:
-    """The labels of all examples, int32 (N,), of a source that has them at hand: in its attribute `labels`."""
-    return getattr(source, "labels", None)
+    """The labels of all examples, int32 (N,), of a source that has them at hand: in its attribute `labels`.
+
+    None where it has not, and where labels are masks: these say nothing of the class of an example.
+    """
+    labels = getattr(source, "labels", None)
+    return labels if labels is not None and labels.ndim == 1 else None
 
 
 def sample(source: Source, count: int, seed: int) -> Source:

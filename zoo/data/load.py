@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data import cifar10, fair, image_folder, shapes, tfds_source
+from zoo.data import cifar10, fair, image_folder, scenes, shapes, tfds_source
 from zoo.data.dataset import Dataset, Source
 from zoo.preprocessing import Preprocessing
 
@@ -26,22 +26,23 @@ def load(
     """Loads a data set.
 
     Args:
-        name: "shapes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared.
+        name: "shapes", "scenes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared.
         directory: where it is; None for the usual place.
         image_size: what an image folder's pictures are resized to.
         train_examples: use only that many training examples, a sample as `zoo.data.fair.sample` draws it; None for
             all. TFDS's records do not tell their classes before they are decoded: there each example is as likely.
         test_examples: use only that many test examples, likewise.
         test_share, skip_unreadable, random_crops, preprocessing: of an image folder, see `zoo.data.image_folder.load`.
-        seed: of the samples and of the split by `test_share`. `shapes` are drawn from a seed of their own.
+        seed: of the samples and of the split by `test_share`. `shapes` and `scenes` are drawn from a seed of their own.
 
     Raises:
         DataUnavailableError: if the data is not there or damaged, and cannot be had.
         ValueError: if there are fewer examples than asked for, or an image folder cannot be used.
     """
-    if name == "shapes":
+    if name in ("shapes", "scenes"):
         sizes = {"train_examples": train_examples, "test_examples": test_examples}
-        return shapes.load(**{key: size for key, size in sizes.items() if size is not None})
+        drawn = shapes if name == "shapes" else scenes
+        return drawn.load(**{key: size for key, size in sizes.items() if size is not None})
     if name == "cifar10":
         dataset = cifar10.load(directory)
     elif name == "image_folder":

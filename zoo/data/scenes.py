@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.data.dataset import Dataset
-from zoo.data.mask_split import IGNORED, MaskSplit
+from zoo.data.dataset import IGNORED, ArraySplit, Dataset
 from zoo.data.outlines import SHAPES, TEXTURES, mixture, norm, rotate
 
 IMAGE_SIZE = 64
@@ -102,10 +101,11 @@ def load(train_examples: int = 4_000, test_examples: int = 1_000, seed: int = 0)
         name="scenes",
         class_names=CLASS_NAMES,
         image_size=IMAGE_SIZE,
-        train=MaskSplit(train.images, train.masks),
-        test=MaskSplit(test.images, test.masks),
+        train=ArraySplit(train.images, train.masks),
+        test=ArraySplit(test.images, test.masks),
         mean=MEAN,
         std=STD,
+        task="segmentation",
     )
 
 

@@ -50,11 +50,11 @@ def stream(
         draws: which examples are taken instead, with repetitions; None for each once an epoch.
 
     Yields:
-        images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is the size of the share.
+        images, uint8 (B, H, W, 3), and labels, int32 (B,) or uint8 (B, H, W), where B is the size of the share.
 
     Raises:
-        ValueError: if an argument is out of range and, while reading, if the images of a batch differ in size. What the
-            source raises arrives as it is, in the place of the batch that it spoilt.
+        ValueError: if an argument is out of range and, while reading, if the images of a batch differ in size, or
+            masks from their images. What the source raises arrives as it is, in the place of the batch that it spoilt.
     """
     if not 1 <= batch_size <= len(source):
         raise ValueError(f"batch_size must be from 1 to the number of examples, {len(source)}, not {batch_size}")
@@ -84,11 +84,11 @@ def batches(source: Source, batch_size: int, share: slice = _WHOLE) -> Generator
         share: which examples of each batch are read; all of them by default.
 
     Yields:
-        images, uint8 (B, H, W, 3), and labels, int32 (B,), where B is the size of the share.
+        images, uint8 (B, H, W, 3), and labels, int32 (B,) or uint8 (B, H, W), where B is the size of the share.
 
     Raises:
-        ValueError: if `batch_size` is less than 1 and, while reading, if the images of a batch differ in size. What the
-            source raises arrives as it is.
+        ValueError: if `batch_size` is less than 1 and, while reading, if the images of a batch differ in size, or masks
+            from their images. What the source raises arrives as it is.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -134,7 +134,13 @@ def _stack(examples: Sequence[Mapping[str, Any]]) -> Batch:
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
         raise ValueError(f"the images of a batch must have one size, not {', '.join(map(str, shapes))}")
-    return np.stack(images), np.array([example["label"] for example in examples], np.int32)
+    labels = [np.asarray(example["label"]) for example in examples]
+    size = shapes[0][:2]
+    for label in labels:
+        if label.ndim and (label.dtype != np.uint8 or label.shape != size):
+            raise ValueError(f"a mask must be uint8 of its image's size, {size}, not {label.dtype} {label.shape}")
+    stacked = np.stack(labels)
+    return np.stack(images), stacked if stacked.ndim > 1 else stacked.astype(np.int32)
 
 
 def _own(batch: Batch | Exception) -> Batch | Exception:
