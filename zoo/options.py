@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from types import NoneType
 from typing import Any, get_args
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from zoo.type_hints import has_type
 
 OPTIONS = ConstructorRegistry()
 
@@ -49,4 +52,26 @@ def _one_or_several_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[An
         instance_from_str=read,
         is_instance=lambda value: value is None or isinstance(value, int | tuple),
         str_from_instance=lambda value: [*map(str, value)] if isinstance(value, tuple) else [str(value)],
+    )
+
+
+@OPTIONS.primitive_rule
+def _value_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """`VALUE`: a number, True, False, None, several integers with commas between them, or else a text."""
+    if set(get_args(info.type)) != {int, float, bool, str, tuple[int, ...], NoneType}:
+        return None
+
+    def read(words: list[str]) -> int | float | bool | str | tuple[int, ...] | None:
+        try:
+            value = ast.literal_eval(words[0])
+        except (ValueError, SyntaxError):
+            return words[0]
+        return value if has_type(value, info.type) else words[0]
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="VALUE",
+        instance_from_str=read,
+        is_instance=lambda value: has_type(value, info.type),
+        str_from_instance=lambda value: [",".join(map(str, value)) if isinstance(value, tuple) else str(value)],
     )

@@ -19,12 +19,15 @@ def evaluate(
     confusion_matrix: Path | None = None,
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
-    """Shows loss, accuracy, top-5 accuracy, calibration error, and precision and recall of each class.
+    """Shows the figures of a net on a test set, and those of each class.
+
+    Of a classifier these are loss, accuracy, top-5 accuracy, calibration error, precision and recall; of a segmentation
+    net loss, pixel accuracy and intersection over union.
 
     Args:
         source: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
-        data: what to evaluate on: a directory of pictures in folders named after their classes, or shapes, cifar10 or
-            tfds/NAME; None for the data of the run.
+        data: what to evaluate on: a directory of pictures in folders named after their classes, or shapes, scenes,
+            cifar10 or tfds/NAME; None for the data of the run.
         directory: where that data set is; None for its usual place.
         model: name of the model, if the weights do not tell.
         confusion_matrix: a PNG file to draw the confusion matrix into.
@@ -52,20 +55,8 @@ def _show(result: Evaluated) -> None:
     from zoo.cli.format import print_table
 
     figures = result.evaluation
-    rows = [
-        ("model", result.model),
-        ("data", f"{result.data}, {figures.examples:,} test images"),
-        ("loss", f"{figures.loss:.4f}"),
-        ("accuracy", f"{figures.accuracy:.2%}"),
-        ("top-5 accuracy", _share(figures.top5)),
-        ("calibration error", f"{figures.calibration_error:.2%}"),
-    ]
+    rows = [("model", result.model), ("data", f"{result.data}, {result.examples:,} test images"), *figures.rows()]
     print_table(("figure", "value"), rows)
     print()
-    header = ("class", "images", "precision", "recall")
-    classes = [(one.name, f"{one.examples:,}", _share(one.precision), _share(one.recall)) for one in figures.classes]
+    header, *classes = figures.rows_of_classes()
     print_table(header, classes, right=header[1:])
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"

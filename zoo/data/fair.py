@@ -1,4 +1,4 @@
-"""Fair parts of a source: a sample of so many examples, or a share of each class to test on."""
+"""Fair parts of a source: a sample of so many examples, or a share of each class to test on; and other labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data.dataset import ArraySplit, Source, fingerprint_of
+from zoo.data.dataset import IGNORED, ArraySplit, Source, fingerprint_of
 
 
 class Subset:
@@ -99,6 +99,45 @@ def _ranks(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(labels), np.int64)
     ranks[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return ranks
+
+
+class _Relabelled:
+    """A source whose labels are other numbers, itself a `Source`."""
+
+    def __init__(self, source: Source, table: np.ndarray) -> None:
+        self._source, self._table = source, table
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]:
+        example = self._source[index]
+        return {"image": example["image"], "label": _looked_up(self._table, np.asarray(example["label"]))}
+
+
+def relabelled(source: Source, classes: np.ndarray) -> Source:
+    """The examples with `classes[label]` in place of each label, of an image or of a pixel; `IGNORED` pixels stay so.
+
+    Args:
+        source: the examples.
+        classes: label -> new label, int32.
+
+    Returns:
+        The source itself if nothing changes, and an `ArraySplit` if it is one.
+    """
+    if np.array_equal(classes, np.arange(len(classes))):
+        return source
+    if isinstance(source, ArraySplit):
+        return ArraySplit(source.images, _looked_up(classes, source.labels))
+    return _Relabelled(source, classes)
+
+
+def _looked_up(classes: np.ndarray, labels: np.ndarray) -> Any:
+    if labels.dtype != np.uint8:
+        return classes[labels]
+    of_masks = np.full(256, IGNORED, np.uint8)
+    of_masks[: len(classes)] = classes
+    return of_masks[labels]
 
 
 def _take(source: Source, indices: np.ndarray) -> Source:

@@ -63,6 +63,10 @@ class Net(nnx.Module):
         """
         raise NotImplementedError
 
+    def parts_of_head(self) -> tuple[str, ...]:
+        """Where what is not the body is, which starts anew where the body has trained weights."""
+        return self.layers_of_classes()
+
     def torch_names(self) -> dict[str, NameMap]:
         """The names that public PyTorch implementations give to the layers of this model.
 

@@ -163,6 +163,9 @@ class Segmenter(Net):
             )
             setattr(self._layer(parent), name, new)
 
+    def parts_of_head(self) -> tuple[str, ...]:
+        return tuple(part for part, module in vars(self).items() if isinstance(module, nnx.Pytree) and part != "body")
+
     def layers_of_classes(self) -> tuple[str, ...]:
         return "head.classify", *(f"auxiliary_heads.{number}.classify" for number in range(len(self.auxiliary_heads)))
 

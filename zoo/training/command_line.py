@@ -45,7 +45,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Command:
-    """Trains an image classifier. Every field of the config is an option.
+    """Trains a net. Every field of the config is an option.
 
     Defaults are those of --config or --resume, or else of the quick start.
     """

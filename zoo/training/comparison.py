@@ -47,7 +47,8 @@ def compare_runs(runs: Sequence[Path]) -> Comparison:
         if field not in _NOT_COMPARED and any(config[field] != configs[0][field] for config in configs)
     }
     of_each = [_results(history) for history in histories]
-    results = {name: tuple(result.get(name, "–") for result in of_each) for name in _FIGURES}
+    names = dict.fromkeys(name for result in of_each for name in (*_FIGURES, *result))
+    results = {name: tuple(result.get(name, "–") for result in of_each) for name in names}
     return Comparison(_names(runs), differences, results, histories)
 
 
@@ -67,7 +68,8 @@ def _results(history: Sequence[EpochMetrics]) -> dict[str, str]:
         f"{sum(epoch.seconds for epoch in history):.0f} s",
         f"{last.images_per_second:.0f}",
     )
-    return dict(zip(_FIGURES, values, strict=True))
+    more = {metrics.words(name): f"{value:.2%}" for name, value in last.more.items()}
+    return dict(zip(_FIGURES, values, strict=True)) | more
 
 
 def _names(runs: Sequence[Path]) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from zoo.suggestions import nearest
 CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
 
 OptimizerName = Literal["sgd", "adam", "adamw", "lamb", "lion", "rmsprop"]
-DATA_NAMES = ("shapes", "cifar10", "image_folder")
+DATA_NAMES = ("shapes", "cifar10", "image_folder", "scenes")
+Option = int | float | bool | str | tuple[int, ...] | None  # the value of an option of a model
 
 
 class _Section:
@@ -63,9 +64,14 @@ class ModelConfig(_Section):
     """Of the computation; parameters are float32."""
     weights: str | None = None
     """To start from: a file, a run's directory, zoo/NAME, torchvision/NAME or timm/NAME; None for a random start."""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    """Further options of the architecture, such as output_stride 8; `zoo summary NAME` shows what it takes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        named = {f.name for f in fields(self)}
+        for option in self.options:
+            self._require("options", option not in named, f"without {option}, which is a field: model.{option}")
         self._require("width", self.width is None or self.width > 0, "above 0")
         self._require("dropout", self.dropout is None or 0 <= self.dropout < 1, "at least 0 and below 1")
         self._require("drop_path", self.drop_path is None or 0 <= self.drop_path < 1, "at least 0 and below 1")
@@ -146,6 +152,9 @@ class AugmentConfig(_Section):
     """By how much brightness, contrast and saturation are changed at most; 0 for none."""
     random_erasing: float = 0.0
     """Probability with which a random rectangle of an image is blanked out; 0 for none."""
+    random_scale: tuple[float, ...] = ()
+    """Smallest and largest factor by which image and mask are scaled before a crop back to size; none for no scaling
+    (segmentation only)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,6 +162,8 @@ class AugmentConfig(_Section):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         for name in ("random_resized_crop", "random_erasing"):
             self._require(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        is_range = len(self.random_scale) == 2 and 0 < self.random_scale[0] <= self.random_scale[1]
+        self._require("random_scale", not self.random_scale or is_range, "two factors above 0, the smaller one first")
 
 
 @dataclass(frozen=True)
@@ -238,6 +249,8 @@ class TrainConfig(_Section):
     """Examples in an evaluation step, over all devices."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes."""
+    auxiliary_loss: float = 0.5
+    """Weight of the loss of each auxiliary head, where the model has any: with model.options auxiliary_heads True."""
     balance: Literal["none", "loss", "sampling"] = "none"
     """What evens out classes of unequal size: weights in the training loss, or drawing each class as often."""
     ema_decay: float | None = None
@@ -248,8 +261,9 @@ class TrainConfig(_Section):
     """Epochs between checkpoints."""
     devices: int | tuple[int, ...] | None = None
     """How many devices to use, or the numbers of several; None for all that JAX sees."""
-    batch_norm: Literal["global", "per-device"] = "global"
-    """Normalise by the statistics of the whole batch, or each device's share by its own."""
+    batch_norm: Literal["global", "per-device", "frozen"] = "global"
+    """Normalise by the statistics of the whole batch, each device's share by its own, or (but for the head) by those
+    of the start weights, which stay as they are."""
     gradient_accumulation: int = 1
     """Parts that a batch is computed in, one after another, to save memory. Batch norm sees the parts."""
     remat: Literal["none", "blocks"] = "none"
@@ -271,6 +285,9 @@ class TrainConfig(_Section):
         self._require("batch_size", self.batch_size >= 1, "at least 1")
         self._require("eval_batch_size", self.eval_batch_size >= 1, "at least 1")
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "at least 0 and below 1")
+        self._require("auxiliary_loss", self.auxiliary_loss >= 0, "at least 0")
+        frozen_start = self.batch_norm == "frozen" and self.model.weights is None
+        self._require("batch_norm", not frozen_start, "global or per-device where no model.weights have statistics")
         self._require("ema_decay", self.ema_decay is None or 0 < self.ema_decay < 1, "above 0 and below 1")
         self._require("seed", self.seed >= 0, "at least 0")
         self._require("devices", self.devices not in (0, ()), "at least 1")
@@ -310,6 +327,8 @@ def from_dict(cls: type[SectionT], values: Mapping[str, Any]) -> SectionT:
             value = Path(value)
         elif isinstance(value, list):  # JSON knows no tuples
             value = tuple(value)
+        elif isinstance(value, Mapping):
+            value = {name: tuple(one) if isinstance(one, list) else one for name, one in value.items()}
         arguments[key] = value
     return cls(**arguments)
 
@@ -361,6 +380,10 @@ def _fits(value: Any, annotation: Any) -> bool:
         return value in get_args(annotation)
     if get_origin(annotation) is tuple:
         return isinstance(value, tuple) and all(_fits(item, get_args(annotation)[0]) for item in value)
+    if get_origin(annotation) is Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(item, kind) for pair in value.items() for item, kind in zip(pair, get_args(annotation), strict=True)
+        )
     if annotation is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if annotation is int:
@@ -375,5 +398,7 @@ def _describe(annotation: Any) -> str:
         return " or ".join(map(repr, get_args(annotation)))
     if get_origin(annotation) is tuple:
         return f"several of {_describe(get_args(annotation)[0])}"
+    if get_origin(annotation) is Mapping:
+        return f"names with {_describe(get_args(annotation)[1])} each"
     names = {int: "an integer", float: "a finite number", bool: "True or False", str: "a string", NoneType: "None"}
     return names.get(annotation, f"of type {annotation.__name__}")

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from zoo.training.metrics import EpochMetrics
+from zoo.training.metrics import EpochMetrics, words
 
 _PLAIN_INTERVAL = 10.0  # seconds between plain lines
 _ETA_PERIOD = 300.0  # seconds over which the ETA averages: long enough to include evaluations
@@ -101,9 +101,10 @@ class Display:
         now = self._progress.get_time()
         self._speed_from = (metrics.step, now)  # evaluation does not count towards the training speed
         self._last_plain = now
+        more = "".join(f", {words(name).removeprefix('test ')} {value:.2%}" for name, value in metrics.more.items())
         self.message(
             f"{self._epoch_name(metrics.epoch)}  train loss {metrics.train_loss:.3f}, {metrics.train_accuracy:.2%}"
-            f"  test loss {metrics.test_loss:.3f}, {metrics.test_accuracy:.2%}"
+            f"  test loss {metrics.test_loss:.3f}, {metrics.test_accuracy:.2%}{more}"
             f"  {metrics.images_per_second:.0f} images/s"
         )
 

@@ -12,16 +12,17 @@ import optax
 
 from zoo.data import image_folder
 from zoo.data.dataset import Dataset
+from zoo.data.fair import relabelled
 from zoo.ops.lowering.measured import RULES_ALONE, use_measurements
 from zoo.registry import create_model
 from zoo.training import config as config_module
 from zoo.training.config import CONFIG_FILE, DATA_NAMES, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from zoo.training.devices import Devices
-from zoo.training.evaluation import Evaluation
-from zoo.training.experiment import load_data
+from zoo.training.experiment import load_data, require_task
 from zoo.training.feed import Evaluator
 from zoo.training.run_directory import RunDirectory
 from zoo.training.step import Trainer
+from zoo.training.tasks.task import Evaluation
 from zoo.weights.checkpoint import find_checkpoint, model_of
 
 _BATCH = 32  # examples at a time, where no run says how many
@@ -34,19 +35,21 @@ class Evaluated:
     Attributes:
         model: name of the net.
         data: name of the data set.
+        examples: in its test set.
         notes: what the user has to know, in a line each.
         evaluation: the figures.
     """
 
     model: str
     data: str
+    examples: int
     notes: tuple[str, ...]
     evaluation: Evaluation
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of all classes that the net tells apart."""
-        return tuple(one.name for one in self.evaluation.classes)
+        return self.evaluation.class_names
 
 
 def evaluate(
@@ -91,11 +94,12 @@ def evaluate(
     else:
         size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
         dataset = image_folder.load_test(Path(data), size, preprocessing)
+    require_task(config.model.name, dataset)
     net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
     if not net.num_classes:
         raise ValueError(f"{source} has no head to evaluate")
     names = checkpoint.class_names(net.num_classes)
-    labels_there = _labels(dataset, names, net.num_classes, str(source))
+    dataset = replace(dataset, test=relabelled(dataset.test, _labels(dataset, names, net.num_classes, str(source))))
     if checkpoint.preprocessing is not None:
         dataset = replace(dataset, mean=checkpoint.preprocessing.mean, std=checkpoint.preprocessing.std)
     config = replace(
@@ -104,12 +108,14 @@ def evaluate(
         optimizer=OptimizerConfig(),
         ema_decay=None,
         batch_norm="global",
+        balance="none",
     )
     trainer, state = Trainer.create(config, net, dataset, optax.identity(), Devices.find(config.devices))
     with use_measurements(lowerings):
-        logits, labels = Evaluator(trainer, dataset.test, config.eval_batch_size)(trainer.place(state))
-    evaluation = Evaluation.of(logits, labels_there[labels], names or dataset.class_names)
-    return Evaluated(config.model.name, dataset.name, (dataset.note,) if dataset.note else (), evaluation)
+        findings = Evaluator(trainer, dataset.test, config.eval_batch_size)(trainer.place(state))
+    evaluation = trainer.task.evaluation(findings, names or dataset.class_names)
+    notes = (dataset.note,) if dataset.note else ()
+    return Evaluated(config.model.name, dataset.name, len(dataset.test), notes, evaluation)
 
 
 def _labels(dataset: Dataset, names: Sequence[str] | None, classes: int, source: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from zoo.data.dataset import ArraySplit, Dataset
 from zoo.data.load import load
 from zoo.ops.lowering.measured import RULES_ALONE, Measurements, default_platform, device_of
 from zoo.preprocessing import Preprocessing
-from zoo.registry import create_model, model_options
+from zoo.registry import check_options, create_model, model_info, model_options
 from zoo.training.config import ModelConfig, TrainConfig, flatten
 from zoo.training.devices import Devices
 from zoo.training.feed import is_replicated
@@ -71,7 +71,7 @@ class Experiment:
     @property
     def weights_description(self) -> dict[str, Any]:
         """What is written beside the weights of the run, so that they load and predict without its config."""
-        dataset, classes, how = self.dataset, self.trainer.num_classes, self.dataset.preprocessing
+        dataset, classes, how = self.dataset, self.trainer.task.num_classes, self.dataset.preprocessing
         unnamed = range(len(dataset.class_names), classes)
         return {
             "model": self.config.model.name,
@@ -110,11 +110,9 @@ class Experiment:
         """What will be trained on what, in a line each."""
         model, dataset = self.config.model, self.dataset
         form = {True: ", its form for small images", False: ", its ImageNet form", None: ""}[model.small_images]
-        given = ", ".join(
-            f"{name} {value}"
-            for name in ("width", "dropout", "drop_path")
-            if (value := getattr(model, name)) not in (None, 0.0)
-        )
+        named = {name: getattr(model, name) for name in ("width", "dropout", "drop_path")}
+        shown = {name: value for name, value in named.items() if value not in (None, 0.0)} | dict(model.options)
+        given = ", ".join(f"{name} {value}" for name, value in shown.items())
         lines = [
             f"{model.name}{form}: {self.parameters:,} parameters{given and ', ' + given}",
             f"{dataset.name}: {len(dataset.train):,} training and {len(dataset.test):,} test images of "
@@ -192,6 +190,7 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
     checkpoint = find_checkpoint(given) if given is not None and start_weights is None else None
     weights = start_weights if checkpoint is None else StartWeights.of(checkpoint)
     dataset = load_data(config, None if weights is None else weights.preprocessing)
+    require_task(config.model.name, dataset)
     if config.batch_size > len(dataset.train):
         raise ValueError(f"batch_size={config.batch_size} is more than the {len(dataset.train)} training examples")
     devices.check_batch(config.batch_size, config.gradient_accumulation)
@@ -236,6 +235,16 @@ def load_data(config: TrainConfig, preprocessing: Preprocessing | None) -> Datas
     )
 
 
+def require_task(model: str, dataset: Dataset) -> None:
+    """Raises ValueError if a model is for another task than the data."""
+    task = model_info(model).task
+    if task != dataset.task:
+        raise ValueError(
+            f"{model} is for {task}, and {dataset.name} is for {dataset.task}; `zoo list --task {dataset.task}` shows "
+            "what learns from it"
+        )
+
+
 def _resolve(model: ModelConfig, dataset: Dataset, weights: StartWeights | None) -> ModelConfig:
     """The model's config with a value in the place of each None, as far as the model has such an option."""
     classes = len(dataset.class_names)
@@ -246,6 +255,7 @@ def _resolve(model: ModelConfig, dataset: Dataset, weights: StartWeights | None)
         usual["small_images"] = dataset.image_size <= LARGEST_SMALL_IMAGE
     if weights is not None and weights.model == model.name:
         usual |= weights.options
+    check_options(model.name, model.options)
     usual["num_classes"] = classes
     resolved: dict[str, Any] = {name: usual.get(name) for name in _OPTIONS if getattr(model, name) is None}
     return replace(model, **resolved)
@@ -269,7 +279,7 @@ def _size(tree: Any) -> int:
 
 
 def _options(model: ModelConfig) -> dict[str, Any]:
-    return {name: value for name in _OPTIONS if (value := getattr(model, name)) is not None}
+    return {name: value for name in _OPTIONS if (value := getattr(model, name)) is not None} | dict(model.options)
 
 
 def _try_abstractly(trainer: Trainer, state: TrainState, image_size: int) -> None:
@@ -279,14 +289,10 @@ def _try_abstractly(trainer: Trainer, state: TrainState, image_size: int) -> Non
         ValueError: if the model cannot take the images.
     """
     config = trainer.config
-
-    def images(count: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((count, image_size, image_size, 3), jnp.uint8)
-
+    images, labels = trainer.abstract_batch(image_size)
     try:
-        jax.eval_shape(trainer.predict, state, images(config.eval_batch_size))
-        labels = jax.ShapeDtypeStruct((config.batch_size,), jnp.int32)
-        jax.eval_shape(trainer.train_step, state, images(config.batch_size), labels)
+        jax.eval_shape(trainer.judge, state, images, labels, jax.ShapeDtypeStruct(images.shape[:1], bool))
+        jax.eval_shape(trainer.train_step, state, images, labels)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

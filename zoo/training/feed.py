@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from zoo.data.stream import batches, stream
 from zoo.training.devices import Devices
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
+from zoo.training.tasks.task import Findings
 
 _UNKNOWN_MEMORY = 16 * 2**30  # bytes that a device is taken to have if it does not tell, as CPUs do not
 _REPLICATED_SHARE = 16  # a data set is on every device up to this fraction of its memory: 1/16
@@ -88,7 +89,7 @@ class StreamFeed:
             share=self._devices.share_of(config.batch_size),
             start_step=int(state.step),
             num_workers=workers,
-            draws=trainer.draws,
+            draws=trainer.task.draws,
         )
 
     def advance(self, state: TrainState, num_steps: int) -> TrainState:
@@ -102,47 +103,50 @@ class StreamFeed:
 
 
 class Evaluator:
-    """Classifies a test set that is kept on the devices or streamed to them.
+    """Lets the task judge what a net makes of a test set that is kept on the devices or streamed to them.
 
-    The last batch is filled up with examples whose logits are dropped: each example counts exactly once.
+    The last batch is filled up with examples that do not count: each example counts exactly once.
 
     Args:
-        trainer: gives `predict`.
+        trainer: gives `judge`.
         source: the test set.
         batch_size: examples at a time, rounded up to a multiple of the devices.
     """
 
     def __init__(self, trainer: Trainer, source: Source, batch_size: int) -> None:
-        self._source, self._devices = source, trainer.devices
+        self._task, self._source, self._devices = trainer.task, source, trainer.devices
         count = self._devices.count
         self._batch_size = -(-min(batch_size, len(source)) // count) * count
         replicated = self._devices.replicated
         if isinstance(source, ArraySplit):
-            padded = _padded(source.images, self._batch_size)
-            chunks = padded.reshape(-1, self._batch_size, *padded.shape[1:])
-            self._chunks = self._devices.place(chunks, self._devices.split_along(1))
-            self._predict = jax.jit(trainer.predict_chunks, out_shardings=replicated)
-        else:
-            self._predict = jax.jit(
-                lambda state, images, labels: (trainer.predict(state, images), labels), out_shardings=replicated
+            arrays = (source.images, source.labels, np.arange(len(source)))
+            images, labels, numbers = (
+                padded.reshape(-1, self._batch_size, *padded.shape[1:])
+                for padded in (_padded(array, self._batch_size) for array in arrays)
             )
+            is_first = np.arange(numbers.size).reshape(numbers.shape) == numbers  # not what only fills up the batch
+            self._chunks = self._devices.place((images, labels, is_first), self._devices.split_along(1))
+            self._judge = jax.jit(trainer.judge_chunks, out_shardings=replicated)
+        else:
+            self._judge = jax.jit(trainer.judge, out_shardings=replicated)
 
-    def __call__(self, state: TrainState) -> tuple[np.ndarray, np.ndarray]:
-        """Logits (N, classes), float32, and labels (N,), int32, of the whole test set, in every process."""
+    def __call__(self, state: TrainState) -> Findings:
+        """The findings of the whole test set, in every process."""
+        judged: list[Any] = []
         with self._devices.entered():
             if isinstance(self._source, ArraySplit):
-                chunks = np.asarray(self._predict(state, self._chunks))
-                return chunks.reshape(-1, chunks.shape[-1])[: len(self._source)], self._source.labels
-            share = self._devices.share_of(self._batch_size)
-            logits: list[np.ndarray] = []
-            labels: list[np.ndarray] = []
-            for batch in batches(self._source, self._batch_size, share):
-                of_batch = self._predict(state, *self._devices.join(batch))
-                for parts, part in zip((logits, labels), of_batch, strict=True):
-                    parts.append(np.asarray(part))
-        return np.concatenate(logits)[: len(self._source)], np.concatenate(labels)[: len(self._source)]
+                chunks = jax.tree.map(np.asarray, self._judge(state, *self._chunks))
+                count = len(self._chunks[0])
+                judged = [jax.tree.map(lambda array, number=number: array[number], chunks) for number in range(count)]
+            else:
+                share = self._devices.share_of(self._batch_size)
+                for number, batch in enumerate(batches(self._source, self._batch_size, share)):
+                    counts = np.arange(self._batch_size) < len(self._source) - number * self._batch_size
+                    joined = self._devices.join((*batch, counts[share]))
+                    judged.append(jax.tree.map(np.asarray, self._judge(state, *joined)))
+        return self._task.findings(judged, len(self._source))
 
 
-def _padded(images: np.ndarray, multiple: int) -> np.ndarray:
-    """With the first images once more at the end, so that their number is a multiple of the given one."""
-    return np.resize(images, (-(-len(images) // multiple) * multiple, *images.shape[1:]))
+def _padded(rows: np.ndarray, multiple: int) -> np.ndarray:
+    """With the first rows once more at the end, so that their number is a multiple of the given one."""
+    return np.resize(rows, (-(-len(rows) // multiple) * multiple, *rows.shape[1:]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from flax import nnx
 
-from zoo.models._classifier import ImageClassifier
+from zoo.models._net import Net
 from zoo.suggestions import nearest
 
 BODY = "body"  # stands for all patterns of what is not the head
@@ -61,11 +61,12 @@ def is_of_body(model: nnx.Module | None) -> Callable[[str], bool]:
     Raises:
         ValueError: if the model does not say what its head is.
     """
-    if not isinstance(model, ImageClassifier):
+    if not isinstance(model, Net):
         raise ValueError(
-            f"{type(model).__name__} is no zoo.ImageClassifier, so that nothing tells its head from its body"
+            f"{type(model).__name__} is neither a zoo.ImageClassifier nor a zoo.Segmenter, so that nothing tells its "
+            "head from its body"
         )
-    head = tuple(f"{layer}." for layer in model.layers_of_classes())
+    head = tuple(f"{part}." for part in model.parts_of_head())
     return lambda path: not path.startswith(head)
 
 

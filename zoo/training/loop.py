@@ -8,7 +8,6 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import jax
-import numpy as np
 
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.ops.lowering.measured import use_measurements
@@ -20,16 +19,18 @@ from zoo.training.experiment import Experiment
 from zoo.training.feed import Evaluator, Feed, ResidentFeed, StreamFeed
 from zoo.training.metrics import EpochMetrics, MetricsLog
 from zoo.training.optimizer import make_schedule
-from zoo.training.results import measure, write_results
+from zoo.training.results import write_results
 from zoo.training.run_directory import RunDirectory, RunDirectoryError
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
+from zoo.training.tasks.task import Findings
 from zoo.user_cache import user_cache_directory
 
 _EFFECT_OF_OTHER_DEVICES = {
     "global": "from here on its figures are the same up to rounding, not to the bit",
     "per-device": "from here on batch norm is over other shares of a batch",
+    "frozen": "from here on its figures are the same up to rounding, not to the bit",
 }
 _SECONDS_PER_DISPATCH = 1.0  # how long Ctrl-C and the progress display may wait
 
@@ -102,7 +103,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         feed = _make_feed(trainer, experiment.dataset, state)
         compile_seconds = time.perf_counter() - started
         evaluate = Evaluator(trainer, experiment.dataset.test, config.eval_batch_size)
-        predictions: tuple[np.ndarray, np.ndarray] | None = None
+        findings: Findings | None = None
         speed, stopped_by = 0.0, 0
         with (
             closing(feed),
@@ -119,16 +120,19 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
                     raise NonFiniteLossError(f"{bad} is not finite after step {step - 1}")
                 speed = (step - first_step) / seconds
                 if step % steps_per_epoch == 0:
-                    predictions = evaluate(state)
+                    findings = evaluate(state)
+                    figures = dict(trainer.task.figures(findings))
                     metrics = EpochMetrics(
                         step=step,
                         epoch=step // steps_per_epoch,
                         learning_rate=float(experiment.schedule(step - 1)),
                         train_loss=state.sums.mean_loss,
                         train_accuracy=state.sums.accuracy,
-                        **measure(*predictions),
+                        test_loss=figures.pop("test_loss"),
+                        test_accuracy=figures.pop("test_accuracy"),
                         images_per_second=speed * config.batch_size,
                         seconds=seconds,
+                        more=figures,
                     )
                     # Before the checkpoint: on resume a line too many is dropped, one too few would be missing.
                     if log is not None:
@@ -140,9 +144,9 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
 
         finished = int(state.step) == total_steps
         if finished:
-            logits, labels = predictions or evaluate(state)
+            findings = evaluate(state) if findings is None else findings
             if processes.is_first():
-                write_results(run, experiment, state, logits, labels)
+                write_results(run, experiment, state, findings)
     return Result(
         step=int(state.step),
         stopped_by=None if finished else signal.Signals(stopped_by),

@@ -162,6 +162,7 @@ def _train(
     summary(
         [
             ("test accuracy", f"{last.test_accuracy:.2%}"),
+            *((metrics.words(name), f"{value:.2%}") for name, value in last.more.items()),
             ("test loss", f"{last.test_loss:.4f}"),
             ("epochs", f"{last.epoch}"),
             ("steps", f"{last.step}"),

@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,6 +43,7 @@ class EpochMetrics:
         test_loss, test_accuracy: on the whole test set after the epoch.
         images_per_second: training speed.
         seconds: time the epoch's training steps took.
+        more: what else the task records, from 0 to 1, by names that begin with `test_`, such as `test_mean_iou`.
     """
 
     step: int
@@ -54,6 +55,15 @@ class EpochMetrics:
     test_accuracy: float
     images_per_second: float
     seconds: float
+    more: dict[str, float] = field(default_factory=dict)
+
+
+def words(name: str) -> str:
+    """The name of a figure of `EpochMetrics.more` as people read it: `test_mean_iou` -> `test mean IoU`."""
+    return name.replace("_", " ").replace("iou", "IoU")
+
+
+_FIELDS = {field.name for field in fields(EpochMetrics)}
 
 
 class MetricsLog:
@@ -130,6 +140,8 @@ class _TensorBoard:
 
         for name, tag in _TENSORBOARD_TAGS.items():
             self._add(metrics.step, summary=scalar(tag, getattr(metrics, name)))
+        for name, value in metrics.more.items():
+            self._add(metrics.step, summary=scalar(f"{name.removeprefix('test_')}/test", value))
 
     def close(self) -> None:
         with suppress(OSError):  # everything is written, unless that has failed before
@@ -161,7 +173,8 @@ def read(directory: Path) -> list[EpochMetrics]:
         try:
             values: dict[str, Any] = json.loads(line)
             values = {name: math.nan if value is None else value for name, value in values.items()}
-            history.append(EpochMetrics(**values))
+            more = {name: values.pop(name) for name in values.keys() - _FIELDS if name.startswith("test_")}
+            history.append(EpochMetrics(**values, more=more))
         except (json.JSONDecodeError, AttributeError, TypeError) as error:
             if number == len(lines) and not line.endswith("\n"):
                 warnings.warn(f"the last line of {path} is half-written and left out", stacklevel=1)
@@ -172,8 +185,8 @@ def read(directory: Path) -> list[EpochMetrics]:
 
 def _to_line(metrics: EpochMetrics) -> str:
     # float() and int() because figures may come as scalars of numpy or JAX.
-    values = {
-        name: int(value) if name in ("step", "epoch") else float(value) for name, value in asdict(metrics).items()
-    }
+    flat = asdict(metrics)
+    flat |= flat.pop("more")
+    values = {name: int(value) if name in ("step", "epoch") else float(value) for name, value in flat.items()}
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
     return json.dumps(finite, allow_nan=False) + "\n"

@@ -1,7 +1,8 @@
-"""A finished run on one page: curves, confusion matrix and the most confident mistakes, as a PNG."""
+"""A finished run on one page, as a PNG: its curves, and below them what its task shows of the test set."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,16 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.training.drawing import drawing
-from zoo.training.metrics import EpochMetrics
+from zoo.training.metrics import EpochMetrics, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
 _TRAIN_COLOR, _TEST_COLOR, _NEUTRAL_COLOR = "#0072b2", "#d55e00", "#555555"
-_MISTAKE_ROWS, _MISTAKE_COLUMNS = 4, 5
 _MOST_NAMED_CLASSES = 20  # above that the confusion matrix is drawn without names and numbers
 _LONGEST_NAME = 16  # characters of a class name that have room
+_MORE_STYLES = ("--", ":", "-.")
+
+Panel = Callable[["SubFigure"], None]
+"""Draws a part of a report."""
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -35,70 +39,24 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) 
     return np.bincount(labels.astype(np.int64) * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
 
-def most_confident_mistakes(labels: np.ndarray, probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Indices of misclassified examples, the one with the highest probability of its predicted class first.
-
-    Args:
-        labels: true classes, integers of shape (N,).
-        probabilities: shape (N, classes).
-        count: how many at most.
-
-    Returns:
-        Integers of shape (count,), or fewer if there are fewer mistakes.
-    """
-    mistakes = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    confidence = probabilities[mistakes].max(axis=1)
-    return mistakes[np.argsort(-confidence, kind="stable")[:count]]
-
-
-def write_report(
-    path: Path,
-    history: Sequence[EpochMetrics],
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    images: Callable[[np.ndarray], np.ndarray],
-    class_names: Sequence[str],
-    title: str,
-) -> None:
+def write_report(path: Path, history: Sequence[EpochMetrics], panels: Sequence[Panel], title: str) -> None:
     """Draws the report of a run.
 
     Args:
         path: of the PNG file.
         history: the run's epochs in order; may be empty.
-        labels: true classes of the test set, integers of shape (N,).
-        probabilities: predicted for the test set, shape (N, classes); classes may be more than have a name.
-        images: gives the test images at some indices: integers of shape (M,) -> uint8 of shape (M, H, W, 3).
-        class_names: class -> name.
+        panels: two, of the task.
         title: of the page.
 
     Raises:
         OSError: if the file cannot be written; it names the file.
-        ValueError: if the shapes of labels and probabilities do not fit together.
     """
-    if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities):
-        raise ValueError(
-            f"labels must be (N,) and probabilities (N, classes), not {labels.shape} and {probabilities.shape}"
-        )
-    predictions = probabilities.argmax(axis=1)
-    # A model may have classes that the data lacks; they count only where it predicts one.
-    classes = max(len(class_names), int(predictions.max(initial=0)) + 1)
-    names = [_printable(name) for name in class_names] + [f"class {k}" for k in range(len(class_names), classes)]
-    mistakes = most_confident_mistakes(labels, probabilities, _MISTAKE_ROWS * _MISTAKE_COLUMNS)
-    captions = [
-        f"{names[labels[i]]}\n→ {names[predictions[i]]} {probabilities[i, predictions[i]]:.2f}" for i in mistakes
-    ]
-
     with drawing(path, 16, 11, padding=0.1) as figure:
         figure.suptitle(title.replace("$", r"\$"), fontsize=16)
         top, bottom = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False)[:, 0]
-        matrix, grid = bottom.subfigures(1, 2, width_ratios=[1, 1.2], squeeze=False)[0]
         _draw_curves(top, history)
-        _draw_confusion(matrix.subplots(), confusion_matrix(labels, predictions, classes), names)
-        grid.suptitle("Most confident mistakes: true → predicted, probability", fontsize="large")
-        if len(mistakes):
-            _draw_mistakes(grid, images(mistakes), captions)
-        else:
-            _write_message(grid.subplots(), f"no mistakes in {len(labels)} test images")
+        for place, draw in zip(bottom.subfigures(1, 2, width_ratios=[1, 1.2], squeeze=False)[0], panels, strict=True):
+            draw(place)
 
 
 def write_confusion_matrix(path: Path, confusion: np.ndarray, class_names: Sequence[str]) -> None:
@@ -113,7 +71,7 @@ def write_confusion_matrix(path: Path, confusion: np.ndarray, class_names: Seque
         OSError: if the file cannot be written; it names the file.
     """
     with drawing(path, 9, 8) as figure:
-        _draw_confusion(figure.subplots(), confusion, [_printable(name) for name in class_names])
+        draw_confusion(figure.subplots(), confusion, [printable(name) for name in class_names])
 
 
 def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:
@@ -126,17 +84,21 @@ def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:
     learning_rate.set_title("Learning rate")
     if not history:
         for axes in (loss, accuracy, learning_rate):
-            _write_message(axes, "no finished epoch")
+            draw_message(axes, "no finished epoch")
         return
 
-    def draw(axes: Axes, values: Sequence[float], color: str, label: str) -> None:
-        axes.plot(epochs, values, color=color, label=label, marker="o" if len(epochs) <= 30 else "", markersize=4)
+    def draw(axes: Axes, values: Sequence[float], color: str, label: str, style: str = "-") -> None:
+        marker = "o" if len(epochs) <= 30 else ""
+        axes.plot(epochs, values, style, color=color, label=label, marker=marker, markersize=4)
 
     last = history[-1]
     draw(loss, [metrics.train_loss for metrics in history], _TRAIN_COLOR, f"train {last.train_loss:.3f}")
     draw(loss, [metrics.test_loss for metrics in history], _TEST_COLOR, f"test {last.test_loss:.3f}")
     draw(accuracy, [metrics.train_accuracy for metrics in history], _TRAIN_COLOR, f"train {last.train_accuracy:.2%}")
     draw(accuracy, [metrics.test_accuracy for metrics in history], _TEST_COLOR, f"test {last.test_accuracy:.2%}")
+    for name, style in zip(last.more, _MORE_STYLES, strict=False):
+        values = [metrics.more.get(name, math.nan) for metrics in history]
+        draw(accuracy, values, _TEST_COLOR, f"{words(name)} {last.more[name]:.2%}", style)
     draw(learning_rate, [metrics.learning_rate for metrics in history], _NEUTRAL_COLOR, "learning rate")
     loss.legend(frameon=False)
     accuracy.legend(frameon=False)
@@ -149,7 +111,8 @@ def _draw_curves(figure: SubFigure, history: Sequence[EpochMetrics]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
+def draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> None:
+    """Draws counts of (true class, predicted class) as shares of the true class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     drawn = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
     accuracy = f"; {np.trace(counts) / counts.sum():.2%} of {counts.sum()} are right" if counts.any() else ""
@@ -172,24 +135,21 @@ def _draw_confusion(axes: Axes, counts: np.ndarray, names: Sequence[str]) -> Non
         axes.text(predicted, true, f"{100 * share:.0f}", color=color, ha="center", va="center", fontsize=fontsize)
 
 
-def _draw_mistakes(figure: SubFigure, images: np.ndarray, captions: Sequence[str]) -> None:
-    grid = figure.subplots(_MISTAKE_ROWS, _MISTAKE_COLUMNS).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, image, caption in zip(grid, images, captions, strict=False):
-        axes.imshow(image)
-        axes.set_title(caption, fontsize=8)
-
-
-def _write_message(axes: Axes, message: str) -> None:
+def draw_message(axes: Axes, message: str) -> None:
+    """Writes a message where there is nothing to draw."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     axes.text(0.5, 0.5, message, color=_NEUTRAL_COLOR, ha="center", va="center", transform=axes.transAxes)
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A name that fits into a caption, and whose dollar signs start no formula."""
     if len(name) > _LONGEST_NAME:
         name = name[: _LONGEST_NAME - 1] + "…"
     return name.replace("$", r"\$")
+
+
+def share(value: float | None) -> str:
+    """A share as text; a dash where there is none."""
+    return "–" if value is None else f"{value:.2%}"

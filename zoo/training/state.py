@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 
 @jax.tree_util.register_dataclass
@@ -17,7 +18,7 @@ class EpochSums:
 
     Attributes:
         loss: float32 scalar, sum of the loss over examples.
-        correct: int32 scalar, examples classified correctly; of those mixed from two, as the class of the larger share.
+        correct: scalar, how many of the examples the net gets right, as the task counts.
         examples: int32 scalar.
     """
 
@@ -31,11 +32,11 @@ class EpochSums:
 
     @property
     def accuracy(self) -> float:
-        return int(self.correct) / int(self.examples)
+        return float(self.correct) / int(self.examples)
 
     @classmethod
-    def zeros(cls) -> EpochSums:
-        return cls(jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    def zeros(cls, correct_dtype: DTypeLike) -> EpochSums:
+        return cls(jnp.zeros(()), jnp.zeros((), correct_dtype), jnp.zeros((), jnp.int32))
 
 
 @jax.tree_util.register_dataclass

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
 from zoo.blocks import BatchNorm
-from zoo.data import augment, fair
-from zoo.data.balance import BalancedDraws, class_weights
 from zoo.data.dataset import Dataset
 from zoo.models._rematerialise import rematerialise_blocks
 from zoo.ops import force_lowering
 from zoo.training.config import TrainConfig
 from zoo.training.devices import Devices
-from zoo.training.freezing import IsFrozen, freeze
+from zoo.training.freezing import IsFrozen, freeze, is_of_body
 from zoo.training.state import EpochSums, TrainState
+from zoo.training.tasks import Task, task_of
 
 _ORDER, _AUGMENTATION = 0, 1  # streams of the run's seed
 
@@ -37,32 +34,23 @@ class Trainer:
     Attributes:
         config: of the run.
         devices: what it runs on.
-        num_classes: how many classes the model tells apart, at least those of the data.
+        task: what the model learns.
         steps_per_epoch: whole batches in the training set.
-        image_size: height and width of what the model sees; random resized crops bring training images to it.
-        mean, std: with which images are normalised.
         optimizer: Optax's transformation.
         train_graph, eval_graph: the model's structure in the two modes.
         is_frozen: of its variables, which training leaves as they are.
         random_state: the model's own random keys; they stay the same, and each step folds its number in.
-        class_weights: float32 (classes,), of the loss; None for the same weight for all.
-        draws: which examples are taken; None for each once an epoch.
     """
 
     config: TrainConfig
     devices: Devices
-    num_classes: int
+    task: Task
     steps_per_epoch: int
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
     optimizer: optax.GradientTransformation
     train_graph: Any
     eval_graph: Any
     is_frozen: IsFrozen
     random_state: Any
-    class_weights: np.ndarray | None = None
-    draws: BalancedDraws | None = None
 
     @classmethod
     def create(
@@ -76,36 +64,29 @@ class Trainer:
         """Takes a model apart; gives the functions that train it, and the state to start from, which `place` takes.
 
         Raises:
-            ValueError: if batch norm is to be per device, and there is none, if classes are to be balanced whose labels
-                the data does not have at hand, or as `freeze` does.
+            ValueError: if batch norm is to be per device or frozen, and there is none, or as `freeze` and `task_of` do.
         """
         if config.batch_norm == "per-device":
             _use_virtual_batches(model, devices.count)
         model.train()
+        if config.batch_norm == "frozen":
+            _keep_statistics(model)
         is_frozen = freeze(model, config.optimizer.freeze)
         train_graph, *states = nnx.split(model, is_frozen, nnx.Param, nnx.RngState, ...)
         frozen, params, random_state, batch_stats = states
         model.eval()
         eval_graph = nnx.split(model)[0]
-        num_classes = config.model.num_classes or len(dataset.class_names)
-        balance, labels = config.balance, fair.labels_of(dataset.train)
-        if balance != "none" and labels is None:
-            raise ValueError(f"balance={balance!r} takes all labels beforehand, which {dataset.name} does not tell")
+        task = task_of(config, dataset)
         trainer = cls(
             config=config,
             devices=devices,
-            num_classes=num_classes,
+            task=task,
             steps_per_epoch=len(dataset.train) // config.batch_size,
-            image_size=dataset.image_size,
-            mean=dataset.mean,
-            std=dataset.std,
             optimizer=optimizer,
             train_graph=train_graph,
             eval_graph=eval_graph,
             is_frozen=is_frozen,
             random_state=random_state,
-            class_weights=class_weights(labels, num_classes) if labels is not None and balance == "loss" else None,
-            draws=BalancedDraws(labels) if labels is not None and balance == "sampling" else None,
         )
         state = TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -114,7 +95,7 @@ class Trainer:
             batch_stats=batch_stats,
             optimizer=optimizer.init(params),
             average=None if config.ema_decay is None else jax.tree.map(jnp.copy, (params, batch_stats)),
-            sums=EpochSums.zeros(),
+            sums=EpochSums.zeros(task.correct_dtype),
             first_bad_step=jnp.full((), -1, jnp.int32),
         )
         return trainer, state
@@ -135,15 +116,15 @@ class Trainer:
         Args:
             state: to start from.
             images: the whole training set, uint8, shape (N, H, W, 3); rows beyond the labels are not used.
-            labels: int32, shape (N,).
+            labels: of its N examples.
             num_steps: int32 scalar.
         """
         batch_size = self.config.batch_size
         order_key = jax.random.fold_in(self._key(_ORDER), state.step // self.steps_per_epoch)
-        if self.draws is None:
+        if self.task.draws is None:
             order = jax.random.permutation(order_key, len(labels))
         else:
-            order = self.draws.draw_many(order_key, len(labels))
+            order = self.task.draws.draw_many(order_key, len(labels))
 
         def one_step(_: jax.Array, state: TrainState) -> TrainState:
             first = state.step % self.steps_per_epoch * batch_size
@@ -154,11 +135,9 @@ class Trainer:
         return jax.lax.fori_loop(0, num_steps, one_step, state)
 
     def train_step(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
-        """One step on one batch: images uint8 (B, H, W, 3), labels int32 (B,)."""
-        inputs, targets = self._augment(state.step, images, labels)
-        if self.config.augment.mixup or self.config.augment.cutmix:
-            labels = targets.argmax(-1)  # A mixed image counts as right if it is taken for what it shows most of.
-        gradients, loss, logits, batch_stats = self._differentiate(state, inputs, targets)
+        """One step on one batch: images uint8 (B, H, W, 3), and B labels."""
+        inputs, targets = self.task.prepare(jax.random.fold_in(self._key(_AUGMENTATION), state.step), images, labels)
+        gradients, loss, correct, batch_stats = self._differentiate(state, inputs, targets)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         return replace(
@@ -168,108 +147,82 @@ class Trainer:
             batch_stats=batch_stats,
             optimizer=optimizer,
             average=self._averaged(state, params, batch_stats),
-            sums=self._summed(state, loss, logits, labels),
+            sums=self._summed(state, loss, correct, len(labels)),
             first_bad_step=jnp.where(
                 (state.first_bad_step < 0) & ~jnp.isfinite(loss), state.step, state.first_bad_step
             ),
         )
 
     def _differentiate(
-        self, state: TrainState, inputs: jax.Array, targets: jax.Array
+        self, state: TrainState, inputs: jax.Array, targets: Any
     ) -> tuple[Any, jax.Array, jax.Array, Any]:
-        """The gradients and the mean of the loss, the logits (B, classes), and the new batch statistics."""
+        """The gradients and the mean of the loss, how many examples are right, and the new batch statistics."""
 
         def loss_of(
-            params: Any, batch_stats: Any, random_state: Any, inputs: jax.Array, targets: jax.Array
+            params: Any, batch_stats: Any, random_state: Any, inputs: jax.Array, targets: Any
         ) -> tuple[jax.Array, tuple[jax.Array, Any]]:
             model = nnx.merge(self.train_graph, params, random_state, batch_stats, state.frozen, copy=True)
             with self._lowering(), self._rematerialisation():
-                logits = model(inputs)
+                loss, correct = self.task.loss(model, inputs, targets)
             *_, batch_stats = nnx.state(model, self.is_frozen, nnx.Param, nnx.RngState, ...)
-            if self.class_weights is not None:
-                targets = targets * self.class_weights
-            return optax.softmax_cross_entropy(logits, targets).mean(), (logits, batch_stats)
+            return loss, (correct, batch_stats)
 
         differentiate = jax.value_and_grad(loss_of, has_aux=True)
         random_state = _fold_in(self.random_state, state.step)
         parts = self.config.gradient_accumulation
         if parts == 1:
-            (loss, (logits, batch_stats)), gradients = differentiate(
+            (loss, (correct, batch_stats)), gradients = differentiate(
                 state.params, state.batch_stats, random_state, inputs, targets
             )
-            return gradients, loss, logits, batch_stats
+            return gradients, loss, correct, batch_stats
 
         def add_part(carry: Any, part: Any) -> tuple[Any, jax.Array]:
             sums, batch_stats = carry
             number, *examples = part
-            (loss, (logits, batch_stats)), gradients = differentiate(
+            (loss, (correct, batch_stats)), gradients = differentiate(
                 state.params, batch_stats, _fold_in(random_state, number), *examples
             )
-            return (jax.tree.map(jnp.add, sums, (loss, gradients)), batch_stats), logits
+            return (jax.tree.map(jnp.add, sums, (loss, gradients)), batch_stats), correct
 
         # Every `parts`th example, not consecutive ones: a batch that is split over devices stays where it is.
-        divided = (jnp.arange(parts), *(x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1) for x in (inputs, targets)))
+        inputs, targets = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), (inputs, targets))
+        divided = (jnp.arange(parts), inputs, targets)
         zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
-        (sums, batch_stats), logits = jax.lax.scan(add_part, (zeros, state.batch_stats), divided)
+        (sums, batch_stats), correct = jax.lax.scan(add_part, (zeros, state.batch_stats), divided)
         loss, gradients = jax.tree.map(lambda total: total / parts, sums)
-        return gradients, loss, logits.swapaxes(0, 1).reshape(-1, logits.shape[-1]), batch_stats
+        return gradients, loss, correct.sum(), batch_stats
+
+    def abstract_batch(self, image_size: int) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """Images of so many pixels a side and their labels, as `train_step` takes them."""
+        shape = (self.config.batch_size, image_size, image_size, 3)
+        images = jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=self.devices.split)
+        return images, self.task.abstract_labels(images)
 
     def lower_step(self, state: TrainState, image_size: int) -> jax.stages.Lowered:
         """`train_step` for the devices, on a batch of images of so many pixels a side; it takes over its state."""
-        batch_size, split = self.config.batch_size, self.devices.split
-        images = jax.ShapeDtypeStruct((batch_size, image_size, image_size, 3), jnp.uint8, sharding=split)
-        labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32, sharding=split)
         step = jax.jit(self.train_step, donate_argnames="state", out_shardings=self.shardings_of(state))
         with self.devices.entered():
-            return step.lower(state, images, labels)
+            return step.lower(state, *self.abstract_batch(image_size))
 
     def predict(self, state: TrainState, images: jax.Array) -> jax.Array:
-        """Logits (N, classes) of uint8 images (N, H, W, 3), in evaluation mode."""
+        """Logits of uint8 images (N, H, W, 3), in evaluation mode."""
         model = nnx.merge(self.eval_graph, self.random_state, *state.evaluated)
         with self._lowering():
-            return model(augment.normalize(images, self.mean, self.std))
+            return model(self.task.normalize(images))
 
-    def predict_chunks(self, state: TrainState, images: jax.Array) -> jax.Array:
-        """`predict` for (chunks, batch, H, W, 3), chunk after chunk in one dispatch: (chunks, batch, classes)."""
-        return jax.lax.map(partial(self.predict, state), images)
+    def judge(self, state: TrainState, images: jax.Array, labels: jax.Array, counts: jax.Array) -> Any:
+        """What the task keeps of a batch of test examples, of which those count where `counts`, bool (N,), says so."""
+        return self.task.judge(self.predict(state, images), labels, counts)
+
+    def judge_chunks(self, state: TrainState, images: jax.Array, labels: jax.Array, counts: jax.Array) -> Any:
+        """`judge` for (chunks, N, ...), chunk after chunk in one dispatch: arrays (chunks, ...)."""
+        return jax.lax.map(lambda chunk: self.judge(state, *chunk), (images, labels, counts))
 
     def _lowering(self) -> AbstractContextManager[None]:
         return nullcontext() if self.config.lowering is None else force_lowering(self.config.lowering)
 
     def _rematerialisation(self) -> AbstractContextManager[None]:
         return rematerialise_blocks() if self.config.remat == "blocks" else nullcontext()
-
-    def _augment(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        config = self.config.augment
-        # The first keys of a longer split are those of a shorter one: what is added at the end changes no other.
-        crop_key, flip_key, cutout_key, mixup_key, cutmix_key, choice_key, trivial_key, jitter_key, erasing_key = (
-            jax.random.split(jax.random.fold_in(self._key(_AUGMENTATION), step), 9)
-        )
-        if config.random_resized_crop:
-            images = augment.random_resized_crop(crop_key, images, self.image_size, config.random_resized_crop)
-        elif config.crop_padding:
-            images = augment.random_crop(crop_key, images, config.crop_padding)
-        if config.flip:
-            images = augment.random_flip(flip_key, images)
-        if config.trivial_augment:
-            images = augment.trivial_augment(trivial_key, images)
-        if config.color_jitter:
-            images = augment.color_jitter(jitter_key, images, config.color_jitter)
-        inputs = augment.normalize(images, self.mean, self.std)
-        if config.cutout:
-            inputs = augment.cutout(cutout_key, inputs, config.cutout)
-        if config.random_erasing:
-            inputs = augment.random_erasing(erasing_key, inputs, config.random_erasing)
-        targets = optax.smooth_labels(jax.nn.one_hot(labels, self.num_classes), self.config.label_smoothing)
-        mixup = partial(augment.mixup, mixup_key, inputs, targets, config.mixup)
-        cutmix = partial(augment.cutmix, cutmix_key, inputs, targets, config.cutmix)
-        if config.mixup and config.cutmix:  # Both at once would make an image of up to four.
-            return jax.lax.cond(jax.random.bernoulli(choice_key), mixup, cutmix)
-        if config.mixup:
-            return mixup()
-        if config.cutmix:
-            return cutmix()
-        return inputs, targets
 
     def _averaged(self, state: TrainState, params: Any, batch_stats: Any) -> tuple[Any, Any] | None:
         if state.average is None or self.config.ema_decay is None:
@@ -278,13 +231,13 @@ class Trainer:
         decay = jnp.minimum(self.config.ema_decay, (1 + state.step) / (10 + state.step))
         return optax.incremental_update((params, batch_stats), state.average, 1 - decay)
 
-    def _summed(self, state: TrainState, loss: jax.Array, logits: jax.Array, labels: jax.Array) -> EpochSums:
+    def _summed(self, state: TrainState, loss: jax.Array, correct: jax.Array, examples: int) -> EpochSums:
         starts_epoch = state.step % self.steps_per_epoch == 0
         before = jax.tree.map(lambda total: jnp.where(starts_epoch, jnp.zeros_like(total), total), state.sums)
         return EpochSums(
-            loss=before.loss + loss * len(labels),
-            correct=before.correct + (logits.argmax(-1) == labels).sum(dtype=jnp.int32),
-            examples=before.examples + len(labels),
+            loss=before.loss + loss * examples,
+            correct=before.correct + correct,
+            examples=before.examples + examples,
         )
 
     def _key(self, stream: int) -> jax.Array:
@@ -292,11 +245,25 @@ class Trainer:
 
 
 def _use_virtual_batches(model: nnx.Module, count: int) -> None:
-    norms = [module for _, module in nnx.iter_graph(model) if isinstance(module, BatchNorm)]
+    norms = [module for _, module in nnx.iter_modules(model) if isinstance(module, BatchNorm)]
     if not norms:
         raise ValueError("batch_norm='per-device', but the model has no batch norm")
     for norm in norms:
         norm.virtual_batches = count
+
+
+def _keep_statistics(model: nnx.Module) -> None:
+    """Has the batch norms of the body normalise by their running statistics from now on."""
+    is_kept = is_of_body(model)
+    norms = [
+        module
+        for path, module in nnx.iter_modules(model)
+        if isinstance(module, nnx.BatchNorm) and is_kept(".".join(map(str, path)))
+    ]
+    if not norms:
+        raise ValueError("batch_norm='frozen', but the body of the model has no batch norm")
+    for norm in norms:
+        norm.eval()
 
 
 def _fold_in(random_state: Any, number: jax.Array) -> Any:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from zoo.ops.lowering.measured import (
@@ -74,16 +73,18 @@ def training_step(trainer: Trainer, state: TrainState, image_size: int) -> Step:
         state: on the devices; it is not changed.
         image_size: height and width of the images.
     """
-    batch_size, devices = trainer.config.batch_size, trainer.devices
-    images = jax.ShapeDtypeStruct((batch_size, image_size, image_size, 3), jnp.uint8)
-    labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+    devices, task = trainer.devices, trainer.task
+    images, labels = trainer.abstract_batch(image_size)
     jaxpr = jax.make_jaxpr(trainer.train_step)(state, images, labels).jaxpr
 
     def compile_step() -> Callable[[], float]:
         """Without donation, so that every call can start from the same state."""
         random = np.random.default_rng(0)
         epoch = devices.place(
-            (random.integers(0, 256, images.shape, np.uint8), random.integers(0, trainer.num_classes, batch_size)),
+            (
+                random.integers(0, 256, images.shape, np.uint8),
+                random.integers(0, task.num_classes, labels.shape, labels.dtype),
+            ),
             devices.replicated,
         )
         train_chunk = jax.jit(trainer.train_chunk, out_shardings=trainer.shardings_of(state))

@@ -1,4 +1,4 @@
-"""`Evaluation`: what a net makes of a test set, figure by figure."""
+"""`ClassificationEvaluation`: what a classifier makes of a test set, figure by figure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
-from zoo.training.report import confusion_matrix
-from zoo.training.results import measure
+from zoo.training.report import confusion_matrix, share
 
 _BINS = 15  # of confidence, as in 1706.04599
 _TOP = 5
@@ -34,7 +34,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ClassificationEvaluation:
     """The figures of a net on a test set; shares are from 0 to 1.
 
     Attributes:
@@ -57,7 +57,7 @@ class Evaluation:
     confusion: np.ndarray
 
     @classmethod
-    def of(cls, logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
+    def of(cls, logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> ClassificationEvaluation:
         """The figures of logits (N, classes) for labels (N,).
 
         Args:
@@ -85,13 +85,38 @@ class Evaluation:
             confusion=confusion,
         )
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.classes)
+
+    def rows(self) -> list[tuple[str, str]]:
+        return [
+            ("loss", f"{self.loss:.4f}"),
+            ("accuracy", f"{self.accuracy:.2%}"),
+            ("top-5 accuracy", share(self.top5)),
+            ("calibration error", f"{self.calibration_error:.2%}"),
+        ]
+
+    def rows_of_classes(self) -> list[tuple[str, ...]]:
+        header = ("class", "images", "precision", "recall")
+        return [
+            header,
+            *((one.name, f"{one.examples:,}", share(one.precision), share(one.recall)) for one in self.classes),
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self) | {"confusion": self.confusion.tolist()}
 
 
+def measure(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Mean cross-entropy and accuracy of logits (N, classes) for labels (N,): what is recorded of an epoch."""
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    return {"test_loss": float(loss), "test_accuracy": float(np.mean(logits.argmax(-1) == labels))}
+
+
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """`Evaluation.calibration_error` of probabilities (N, classes) for labels (N,)."""
+    """`ClassificationEvaluation.calibration_error` of probabilities (N, classes) for labels (N,)."""
     confidence = probabilities.max(1).astype(np.float64)
     is_right = probabilities.argmax(1) == labels
     bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)

@@ -3,13 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo.training.evaluation import ClassFigures, Evaluation, expected_calibration_error
+from zoo.training.tasks.classification_evaluation import (
+    ClassFigures,
+    ClassificationEvaluation,
+    expected_calibration_error,
+    measure,
+)
 
 
 def test_the_figures_of_a_test_set_that_is_counted_by_hand():
     #         true a, a, a, b, b, and never c
     probabilities = np.array([[0.5, 0.4, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.3, 0.6, 0.1], [0.8, 0.1, 0.1]])
-    evaluation = Evaluation.of(np.log(probabilities).astype(np.float32), np.array([0, 0, 0, 1, 1], np.int32), "abc")
+    labels = np.array([0, 0, 0, 1, 1], np.int32)
+    evaluation = ClassificationEvaluation.of(np.log(probabilities).astype(np.float32), labels, "abc")
     assert evaluation.examples == 5
     assert evaluation.loss == pytest.approx(-np.log([0.5, 0.6, 0.2, 0.6, 0.1]).mean(), rel=1e-5)
     assert evaluation.accuracy == 0.6
@@ -25,7 +31,7 @@ def test_the_figures_of_a_test_set_that_is_counted_by_hand():
 
 def test_the_five_likeliest_count_for_the_top_5():
     logits = np.tile(np.arange(7.0, dtype=np.float32), (7, 1))
-    assert Evaluation.of(logits, np.arange(7), "abcdefg").top5 == 5 / 7
+    assert ClassificationEvaluation.of(logits, np.arange(7), "abcdefg").top5 == 5 / 7
 
 
 def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy():
@@ -46,4 +52,11 @@ def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy()
 )
 def test_what_does_not_fit_is_said(labels, names, message):
     with pytest.raises(ValueError, match=message):
-        Evaluation.of(np.zeros((min(2, 2 * len(labels)), 3), np.float32), labels, names)
+        ClassificationEvaluation.of(np.zeros((min(2, 2 * len(labels)), 3), np.float32), labels, names)
+
+
+def test_what_is_recorded_of_an_epoch():
+    logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]).astype(np.float32)
+    metrics = measure(logits, np.array([0, 1]))
+    assert metrics["test_accuracy"] == 0.5
+    assert metrics["test_loss"] == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2, rel=1e-5)
