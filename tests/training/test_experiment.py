@@ -55,7 +55,7 @@ def test_the_form_can_be_chosen(build_with):
 
 def test_a_model_may_tell_more_classes_apart_than_the_data_has(build_with):
     built = build_with(name="mobilenet_v1", width=0.25, num_classes=5)
-    assert built.trainer.num_classes == 5
+    assert built.trainer.task.num_classes == 5
     assert built.weights_description["class_names"] == ["a", "b", "c", "class 3", "class 4"]
     assert any("5 classes apart, more than the data has" in line for line in built.describe())
     with pytest.raises(ValueError, match=r"model\.num_classes=2 is less than the 3 classes of black"):
@@ -73,13 +73,13 @@ def test_fine_tuning_normalises_pixels_as_the_weights_were_trained_with(build_wi
     with pytest.warns(UserWarning, match="another number of classes"):
         built = build_with(name="mobilenet_v1", weights=str(tmp_path / "known.safetensors"))
     assert built.config.model.width == 0.25
-    assert (built.trainer.mean, built.trainer.std) == (mean, std)
+    assert (built.trainer.task.mean, built.trainer.task.std) == (mean, std)
     assert built.weights_description["mean"] == mean
     assert built.describe()[-1].endswith("pixels are normalised as the weights were trained with")
 
     with pytest.warns(UserWarning, match="another number of classes"):
         built = build_with(name="mobilenet_v1", width=0.25, weights=str(tmp_path / "unknown.safetensors"))
-    assert built.trainer.mean == (0.5,) * 3
+    assert built.trainer.task.mean == (0.5,) * 3
     assert built.describe()[-1].endswith("pixels are normalised as is usual for the data")
 
 

@@ -59,58 +59,13 @@ def test_augmentation_depends_on_the_seed_and_the_step_alone(make_trainer, datas
     trainer, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5))
     other, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5), seed=1)
     images, labels = jnp.asarray(dataset.train.images[:8]), jnp.asarray(dataset.train.labels[:8])
-    augmented, differently = (jax.jit(each._augment, compiler_options=FASTEST_TO_COMPILE) for each in (trainer, other))
+    augmented, differently = (jax.jit(each._prepare, compiler_options=FASTEST_TO_COMPILE) for each in (trainer, other))
     inputs, targets = augmented(jnp.int32(7), images, labels)
     assert inputs.shape == (8, 8, 8, 3)
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-5)
     assert_same(augmented(jnp.int32(7), images, labels), (inputs, targets))
     assert (augmented(jnp.int32(8), images, labels)[0] != inputs).any()
     assert (differently(jnp.int32(7), images, labels)[0] != inputs).any()
-
-
-def test_each_augmentation_of_the_config_is_applied_to_what_it_takes(make_trainer, dataset, monkeypatch):
-    trainer, _ = make_trainer(
-        augment=AugmentConfig(
-            flip=False, random_resized_crop=0.5, trivial_augment=True, color_jitter=0.3, random_erasing=0.2
-        )
-    )
-    called = []
-
-    def record(name, dtype, size):
-        def replacement(key, images, *arguments):
-            assert (images.dtype, images.shape[1]) == (dtype, size)
-            called.append((name, *arguments, tuple(jax.random.key_data(key).tolist())))
-            return images[:, :8, :8]
-
-        monkeypatch.setattr(f"zoo.data.augment.{name}", replacement)
-
-    record("random_crop", "uint8", 10)
-    record("random_resized_crop", "uint8", 10)
-    record("trivial_augment", "uint8", 8)
-    record("color_jitter", "uint8", 8)
-    record("random_erasing", "float32", 8)
-    inputs, _ = trainer._augment(jnp.int32(0), jnp.zeros((4, 10, 10, 3), jnp.uint8), jnp.zeros(4, jnp.int32))
-    assert inputs.shape == (4, 8, 8, 3)
-    assert [call[:-1] for call in called] == [
-        ("random_resized_crop", 8, 0.5),
-        ("trivial_augment",),
-        ("color_jitter", 0.3),
-        ("random_erasing", 0.2),
-    ]
-    assert len({call[-1] for call in called}) == 4
-
-
-def test_a_batch_is_mixed_by_mixup_or_by_cutmix_not_by_both(make_trainer, dataset, monkeypatch):
-    monkeypatch.setattr("zoo.data.augment.mixup", lambda key, images, targets, alpha: (images + 100, targets + 1))
-    monkeypatch.setattr("zoo.data.augment.cutmix", lambda key, images, targets, alpha: (images + 200, targets + 2))
-    trainer, _ = make_trainer(augment=AugmentConfig(flip=False, crop_padding=0, mixup=0.7, cutmix=0.7))
-    images, labels = jnp.zeros((8, 8, 8, 3), jnp.uint8), jnp.arange(8) % 4
-    augmented = jax.jit(trainer._augment)
-    added = []
-    for step in range(20):
-        inputs, targets = augmented(jnp.int32(step), images, labels)
-        added.append((inputs[0, 0, 0, 0] - jnp.float32(-2.0), (targets - jax.nn.one_hot(labels, 4)).max()))
-    assert {(float(image), float(target)) for image, target in added} == {(100.0, 1.0), (200.0, 2.0)}
 
 
 @pytest.mark.parametrize("mixing", [{"mixup": 1.0}, {"cutmix": 1.0}])
@@ -176,13 +131,13 @@ def test_the_average_of_the_weights_is_what_is_evaluated(make_trainer, dataset):
 
 def test_classes_weigh_as_much_where_the_loss_is_balanced(make_trainer, dataset):
     trainer, state = make_trainer(balance="loss")
-    np.testing.assert_allclose(trainer.class_weights, 40 / (4 * np.bincount(dataset.train.labels)), rtol=1e-6)
+    np.testing.assert_allclose(trainer.task.class_weights, 40 / (4 * np.bincount(dataset.train.labels)), rtol=1e-6)
     images, labels = jnp.asarray(dataset.train.images[:8]), dataset.train.labels[:8]
     targets = jax.nn.one_hot(labels, 4)
     _, loss, logits, _ = jax.jit(trainer._differentiate)(state, images / 255.0, targets)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    np.testing.assert_allclose(loss, (trainer.class_weights[labels] * losses).mean(), rtol=1e-5)
-    assert make_trainer()[0].class_weights is None
+    np.testing.assert_allclose(loss, (trainer.task.class_weights[labels] * losses).mean(), rtol=1e-5)
+    assert make_trainer()[0].task.class_weights is None
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -192,7 +147,7 @@ def test_classes_come_as_often_where_sampling_is_balanced(make_trainer, dataset,
     trainer, state = make_trainer(dataset=uneven, balance="sampling")
     seen = []
     if streamed:
-        reader = stream(uneven.train, batch_size=8, seed=0, draws=trainer.draws)
+        reader = stream(uneven.train, batch_size=8, seed=0, draws=trainer.task.draws)
         seen = [next(reader)[1] for _ in range(60)]
         reader.close()
     else:

@@ -136,7 +136,7 @@ class Trainer:
 
     def train_step(self, state: TrainState, images: jax.Array, labels: jax.Array) -> TrainState:
         """One step on one batch: images uint8 (B, H, W, 3), and B labels."""
-        inputs, targets = self.task.prepare(jax.random.fold_in(self._key(_AUGMENTATION), state.step), images, labels)
+        inputs, targets = self._prepare(state.step, images, labels)
         gradients, loss, correct, batch_stats = self._differentiate(state, inputs, targets)
         updates, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -152,6 +152,9 @@ class Trainer:
                 (state.first_bad_step < 0) & ~jnp.isfinite(loss), state.step, state.first_bad_step
             ),
         )
+
+    def _prepare(self, step: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
+        return self.task.prepare(jax.random.fold_in(self._key(_AUGMENTATION), step), images, labels)
 
     def _differentiate(
         self, state: TrainState, inputs: jax.Array, targets: Any
