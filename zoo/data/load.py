@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data import cifar10, fair, image_folder, mask_folder, scenes, shapes, tfds_source
+from zoo.data import cifar10, fair, image_folder, mask_folder, scenes, segmentation_sets, shapes, tfds_source
 from zoo.data.dataset import Dataset, Source
 from zoo.preprocessing import Preprocessing
 
@@ -27,9 +27,9 @@ def load(
 
     Args:
         name: "shapes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared, to classify;
-            "scenes" or "mask_folder", to segment.
+            "scenes", "mask_folder", "oxford_iiit_pet" or "voc2012", to segment.
         directory: where it is; None for the usual place.
-        image_size: what the pictures of a folder are resized to.
+        image_size: what pictures are brought to that are not of one size: those of a folder, of Pet and of VOC.
         train_examples: use only that many training examples, a sample as `zoo.data.fair.sample` draws it; None for
             all. TFDS's records do not tell their classes before they are decoded: there each example is as likely.
         test_examples: use only that many test examples, likewise.
@@ -63,6 +63,8 @@ def load(
         dataset = mask_folder.load(
             directory, image_size, test_share=test_share, skip_unreadable=skip_unreadable, seed=seed
         )
+    elif name in segmentation_sets.NAMES:
+        dataset = segmentation_sets.load(name, directory, image_size)
     else:
         dataset = tfds_source.load(name.removeprefix("tfds/"), directory)
     train, train_note = _sample(dataset.train, train_examples, "training", seed)
