@@ -1,4 +1,4 @@
-"""Any picture as 8-bit RGB: what data sets, `zoo.preprocess` and `zoo predict` read their pictures with."""
+"""Any picture as 8-bit RGB: what data sets, `zoo.preprocess` and `zoo predict` read their pictures with; and masks."""
 
 from __future__ import annotations
 
@@ -64,6 +64,41 @@ def to_rgb(image: Image.Image, shorter_side: int) -> Image.Image:
     """
     with _named(getattr(image, "filename", "") or f"of mode {image.mode}"):
         return _convert(image, shorter_side)
+
+
+def read_mask(path: str | os.PathLike[str], picture: str | os.PathLike[str]) -> Image.Image:
+    """The mask of a picture, mode "L": what the file has for each pixel, which is the index of a colour in a palette.
+
+    A mask lies on the picture as that is stored. It has no EXIF orientation of its own, and is turned as
+    `read_picture` turns the picture.
+
+    Args:
+        path: of a PNG with a palette, or in 8-bit grey.
+        picture: path of the picture.
+
+    Raises:
+        UnreadablePictureError: if a file is not there or damaged, if the mask is of another kind, or if the two differ
+            in size.
+    """
+    with _named(picture), Image.open(picture) as image:
+        size, turn = image.size, _UPRIGHT.get(_orientation(image))
+    indices = read_indices(path)
+    if indices.size != size:
+        here, there = (f"{width} x {height} pixels" for width, height in (indices.size, size))
+        stored = "" if turn is None else ", as it is stored: its EXIF orientation turns both"
+        raise UnreadablePictureError(f"the mask {path} has {here}, its picture {picture} {there}{stored}")
+    return indices if turn is None else indices.transpose(turn)
+
+
+def read_indices(path: str | os.PathLike[str]) -> Image.Image:
+    """What a mask's file has for each pixel, as `read_mask` gives it, but neither compared to a picture nor turned."""
+    with _named(path), Image.open(path) as mask:
+        if mask.format != "PNG" or mask.mode not in ("L", "P"):
+            raise ValueError(f"a mask must be a PNG of mode L or P, not a {mask.format} of mode {mask.mode}")
+        # Pillow spreads the values of grey of 2 and 4 bits over 0 to 255, so that they are no more what was written.
+        if mask.mode == "L" and mask.tile[0].args != "L":
+            raise ValueError(f"a mask in grey must have 8 bits a pixel, not {str(mask.tile[0].args)[2:]}")
+        return Image.fromarray(np.asarray(mask))
 
 
 def _convert(image: Image.Image, shorter_side: int) -> Image.Image:

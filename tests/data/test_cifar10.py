@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zoo.data import cifar10
+from zoo.data import archives, cifar10
 from zoo.data.dataset import ArraySplit, Dataset, DataUnavailableError
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -184,7 +184,7 @@ def test_an_archive_downloaded_earlier_is_used(
 def test_the_announced_size_is_the_official_archives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cifar10, "_why_unreachable", lambda url: f"{url} is not asked in tests")
+    monkeypatch.setattr(archives, "why_unreachable", lambda url: f"{url} is not asked in tests")
     with pytest.raises(DataUnavailableError, match=r"https://www\.cs\.toronto\.edu/.* is not asked in tests"):
         cifar10.load(tmp_path)
     assert "162 MiB" in capsys.readouterr().err
@@ -205,7 +205,7 @@ def no_answer(*_: Any, **__: Any) -> Any:
 )
 def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any], reason: str) -> None:
     monkeypatch.setattr("requests.get", answer)
-    monkeypatch.setattr(cifar10, "_PATIENCE", 0.2)
+    monkeypatch.setattr(archives, "_PATIENCE", 0.2)
     start = time.monotonic()
     with pytest.raises(DataUnavailableError, match=reason) as caught:
         cifar10.load(tmp_path)

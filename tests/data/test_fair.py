@@ -92,3 +92,14 @@ def test_masks_tell_no_class_of_an_example() -> None:
     assert isinstance(drawn, ArraySplit)
     assert drawn.labels.shape == (8, 4, 4)
     np.testing.assert_array_equal(drawn.images[..., 0], drawn.labels)
+
+
+def test_without_labels_the_share_is_that_of_all() -> None:
+    source = [{"image": number} for number in range(20)]
+    train, test = split(source, "abc", 0.2, seed=0)
+    assert (len(train), len(test)) == (16, 4)
+    assert sorted(numbers(train) + numbers(test)) == list(range(20))
+    assert numbers(test) == numbers(split(source, "abc", 0.2, seed=0)[1])
+    assert numbers(test) != numbers(split(source, "abc", 0.2, seed=1)[1])
+    with pytest.raises(ValueError, match="the data set has a single picture, which cannot be split"):
+        split(source[:1], "abc", 0.2, seed=0)

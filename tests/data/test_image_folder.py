@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, features
 
 from zoo.data.dataset import DataUnavailableError
-from zoo.data.image_folder import TEST_FOLDERS, ImageFolder, load
+from zoo.data.image_folder import ImageFolder, load
+from zoo.data.split_folders import TEST_FOLDERS
 from zoo.pictures import UnreadablePictureError
 from zoo.preprocessing import Preprocessing, preprocess
 

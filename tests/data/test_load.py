@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from zoo.data import cifar10, tfds_source
 from zoo.data.dataset import ArraySplit, Dataset
@@ -21,6 +22,17 @@ def test_what_is_drawn_is_of_the_sizes_asked_for(name, task):
     loaded = load(name, train_examples=30, test_examples=20)
     assert (loaded.name, loaded.task) == (name, task)
     assert (len(loaded.train), len(loaded.test)) == (30, 20)
+
+
+def test_a_folder_of_masks_is_sampled_as_any_other(tmp_path):
+    for number in range(10):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.new("L", (4, 4), number % 2).save(tmp_path / folder / f"{number}.png")
+    loaded = load("mask_folder", tmp_path, image_size=8, test_share=0.5, train_examples=3)
+    assert (loaded.task, len(loaded.train), len(loaded.test)) == ("segmentation", 3, 5)
+    assert loaded.train[0]["label"].shape == (8, 8)
+    assert loaded.note.endswith("3 of 5 training images are used, drawn regardless of class")
 
 
 def test_a_sample_of_a_split_in_memory_stays_in_memory_and_is_told_of(monkeypatch):

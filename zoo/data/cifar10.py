@@ -17,7 +17,6 @@ import shutil
 import sys
 import tarfile
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data import tfds_source
+from zoo.data import archives, tfds_source
 from zoo.data.dataset import ArraySplit, Dataset, DataUnavailableError
 from zoo.user_cache import user_cache_directory
 
@@ -33,7 +32,6 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 
 _VERSION = "3.0.2"
-_PATIENCE = 15.0  # seconds to wait for the archive's host; TFDS itself would try for minutes without a word
 
 
 def load(directory: Path | None = None) -> Dataset:
@@ -89,7 +87,7 @@ def _prepare(directory: Path, prepared: Path) -> None:
         print(f"Preparing CIFAR-10 in {prepared} (once)", file=sys.stderr)
     else:
         print(f"Downloading CIFAR-10, {official.size / 2**20:.0f} MiB, to {downloads} (once)", file=sys.stderr)
-        if problem := _why_unreachable(url):
+        if problem := archives.why_unreachable(url):
             raise DataUnavailableError(
                 f"CIFAR-10 is not in {directory} and cannot be downloaded: {problem}\n{ways_out}"
             )
@@ -154,28 +152,6 @@ def _builder_class() -> Any:
             def _log_download_done(self) -> None: ...
 
     return Cifar10
-
-
-def _why_unreachable(url: str) -> str | None:
-    """Why `url` cannot be fetched, or None if it answers in time."""
-    import requests  # with which TFDS fetches it: the same proxies, the same certificates
-
-    problem: list[str | None] = [f"no answer from {url} within {_PATIENCE:.0f} s"]
-
-    def ask() -> None:
-        try:
-            with requests.get(url, stream=True, timeout=_PATIENCE) as response:
-                response.raise_for_status()
-            problem[0] = None
-        except OSError as error:
-            problem[0] = f"no connection to {url} ({type(error).__name__})"
-            if isinstance(error, requests.HTTPError):
-                problem[0] = str(error)
-
-    thread = threading.Thread(target=ask, daemon=True)  # requests' timeout does not cover the look-up of a name.
-    thread.start()
-    thread.join(_PATIENCE)
-    return problem[0]
 
 
 def _decode(directory: Path, prepared: Path) -> dict[str, np.ndarray]:

@@ -70,23 +70,27 @@ def sample(source: Source, count: int, seed: int) -> Source:
 def split(source: Source, class_names: Sequence[str], share: float, seed: int) -> tuple[Source, Source]:
     """Two parts with no example in common, each in the order of the source; `share` of each class is in the second.
 
-    Of no class is all in one part: the share is rounded to whole examples, but not to none and not to all.
+    Of no class is all in one part: the share is rounded to whole examples, but not to none and not to all. Where the
+    source does not have its labels at hand, the share is that of all examples.
 
     Args:
-        source: must have its labels at hand.
+        source: of which nothing is read.
         class_names: label -> name, for messages.
         share: above 0 and below 1.
         seed: at least 0; the same one gives the same parts.
 
     Raises:
-        ValueError: if a class has a single example.
+        ValueError: if a class has, or there is, a single example.
     """
     labels = labels_of(source)
-    assert labels is not None
-    sizes = np.bincount(labels, minlength=len(class_names))
+    if labels is None:
+        labels, whose = np.zeros(len(source), np.int32), ["the data set"]
+    else:
+        whose = [f"the class {name}" for name in class_names]
+    sizes = np.bincount(labels, minlength=len(whose))
     if sizes.min() < 2:
-        small = class_names[int(sizes.argmin())]
-        raise ValueError(f"the class {small} has a single picture, which cannot be split into training and test")
+        small = whose[int(sizes.argmin())]
+        raise ValueError(f"{small} has a single picture, which cannot be split into training and test")
     held_out = np.clip(np.rint(share * sizes), 1, sizes - 1)
     in_second = _ranks(labels, np.random.default_rng(seed).permutation(len(labels))) < held_out[labels]
     return _take(source, np.flatnonzero(~in_second)), _take(source, np.flatnonzero(in_second))

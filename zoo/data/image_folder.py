@@ -16,11 +16,10 @@ from PIL import Image, ImageOps
 
 from zoo.data import fair
 from zoo.data.dataset import Dataset, DataUnavailableError, Source, fingerprint_of
-from zoo.data.picture_index import SUFFIXES, PictureIndex
+from zoo.data.picture_index import SUFFIXES, PictureIndex, counted, describe_unused
+from zoo.data.split_folders import describe_others, find_splits, find_test
 from zoo.pictures import UnreadablePictureError, read_picture
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, resized_crop
-
-TEST_FOLDERS = ("test", "valid", "val")  # The first one that is there is used.
 
 # Pillow warns of large pictures without a file's name; `read_picture` refuses what is too large by its name.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -122,16 +121,8 @@ class ImageFolder:
 
     def describe(self) -> str:
         """What was found and what is not used, in a line."""
-        line = f"{_count(len(self), 'picture')}, {_count(len(self.class_names), 'class', 'classes')}"
-        if self.ignored:
-            kinds = [
-                f"{count:,} {kind}" for kind, count in sorted(self.ignored.items(), key=lambda item: (-item[1], item))
-            ]
-            listed = ", ".join(kinds[:5]) + ", ..." * (len(kinds) > 5)
-            line += f", {_count(self.ignored.total(), 'entry', 'entries')} ignored ({listed})"
-        if self.skipped:
-            line += f", {_count(len(self.skipped), 'unreadable picture')} skipped, the first is {self.skipped[0]}"
-        return line
+        line = f"{counted(len(self), 'picture')}, {counted(len(self.class_names), 'class', 'classes')}"
+        return line + describe_unused(self.ignored, self.skipped)
 
 
 def load(
@@ -167,7 +158,9 @@ def load(
         ValueError: if the splits have different classes or there is a single one, if there is both a test folder and a
             `test_share`, if a class is too small to be split, or `image_size` is less than 1.
     """
-    train_directory, test_directory = _find_splits(directory, test_share)
+    train_directory, test_directory = find_splits(
+        directory, test_share, holds="the folders of the classes", share_of="each class"
+    )
     folder = ImageFolder(train_directory, image_size, skip_unreadable=skip_unreadable)
     if len(folder.class_names) < 2:
         raise ValueError(
@@ -182,7 +175,7 @@ def load(
     if test_directory is None:
         train, _ = fair.split(train, folder.class_names, test_share, seed)
         _, test = fair.split(folder.in_form(test_form), folder.class_names, test_share, seed)
-        notes.append(f"{test_share:.3g} of each class, {_count(len(test), 'picture')}, for the test")
+        notes.append(f"{test_share:.3g} of each class, {counted(len(test), 'picture')}, for the test")
     else:
         test_folder = ImageFolder(test_directory, image_size, skip_unreadable=skip_unreadable)
         _require_same_classes(folder, train_directory, test_folder, test_directory)
@@ -190,9 +183,7 @@ def load(
         test = test_folder.in_form(test_form)
     if train_directory != directory:
         used = {"train", *([] if test_directory is None else [test_directory.name])}
-        unused = sorted(entry.name for entry in os.scandir(directory) if entry.name not in used)
-        if unused:
-            notes.append("not used: " + ", ".join(unused[:5]) + ", ..." * (len(unused) > 5))
+        notes += describe_others(directory, used)
     return Dataset(
         directory.resolve().name,
         folder.class_names,
@@ -223,39 +214,12 @@ def load_test(directory: Path, image_size: int, preprocessing: Preprocessing | N
         OSError: if a folder cannot be read.
         ValueError: if `image_size` is less than 1.
     """
-    folder = ImageFolder(_find_test(directory) or directory, image_size)
+    folder = ImageFolder(find_test(directory) or directory, image_size)
     how = None if preprocessing is None else preprocessing.at(image_size)
     test = folder.in_form(image_size if how is None else how)
     names, note = folder.class_names, folder.describe()
     return Dataset(
         directory.resolve().name, names, image_size, test, test, IMAGENET_MEAN, IMAGENET_STD, note, preprocessing=how
-    )
-
-
-def _find_test(directory: Path) -> Path | None:
-    return next((directory / name for name in TEST_FOLDERS if (directory / name).is_dir()), None)
-
-
-def _find_splits(directory: Path, test_share: float) -> tuple[Path, Path | None]:
-    """The directories of the classes to train on and to test on; None where a share is taken to test on."""
-    if not directory.is_dir():
-        raise DataUnavailableError(f"there is no directory {directory}")
-    train = directory / "train"
-    test = _find_test(directory)
-    if test_share and test is not None:
-        raise ValueError(f"test_share is {test_share}, but {test} is there to test on; leave out one of them")
-    if train.is_dir() and (test is not None or test_share):
-        return train, test
-    if test_share:
-        return directory, None
-    if not train.is_dir():
-        raise DataUnavailableError(
-            f"there is no directory {train}. If {directory} has the folders of the classes, "
-            "--data.test-share 0.2 takes that share of each to test on"
-        )
-    raise DataUnavailableError(
-        f"there is no directory {directory / TEST_FOLDERS[0]} (nor {' or '.join(TEST_FOLDERS[1:])}); "
-        f"--data.test-share 0.2 takes that share of each class of {train} to test on"
     )
 
 
@@ -268,7 +232,3 @@ def _require_same_classes(train: ImageFolder, train_directory: Path, test: Image
             f"Only in the former: {', '.join(only_test) or 'none'}. "
             f"Only in the latter: {', '.join(only_train) or 'none'}."
         )
-
-
-def _count(count: int, one: str, several: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data import cifar10, fair, image_folder, scenes, shapes, tfds_source
+from zoo.data import cifar10, fair, image_folder, mask_folder, scenes, segmentation_sets, shapes, tfds_source
 from zoo.data.dataset import Dataset, Source
 from zoo.preprocessing import Preprocessing
 
@@ -26,18 +26,20 @@ def load(
     """Loads a data set.
 
     Args:
-        name: "shapes", "scenes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared.
+        name: "shapes", "cifar10", "image_folder", or "tfds/NAME" for any other that TFDS has prepared, to classify;
+            "scenes", "mask_folder", "oxford_iiit_pet" or "voc2012", to segment.
         directory: where it is; None for the usual place.
-        image_size: what an image folder's pictures are resized to.
+        image_size: what pictures are brought to that are not of one size: those of a folder, of Pet and of VOC.
         train_examples: use only that many training examples, a sample as `zoo.data.fair.sample` draws it; None for
             all. TFDS's records do not tell their classes before they are decoded: there each example is as likely.
         test_examples: use only that many test examples, likewise.
-        test_share, skip_unreadable, random_crops, preprocessing: of an image folder, see `zoo.data.image_folder.load`.
+        test_share, skip_unreadable: of a folder, see `zoo.data.image_folder.load` and `zoo.data.mask_folder.load`.
+        random_crops, preprocessing: of an image folder, see `zoo.data.image_folder.load`.
         seed: of the samples and of the split by `test_share`. `shapes` and `scenes` are drawn from a seed of their own.
 
     Raises:
         DataUnavailableError: if the data is not there or damaged, and cannot be had.
-        ValueError: if there are fewer examples than asked for, or an image folder cannot be used.
+        ValueError: if there are fewer examples than asked for, or a folder cannot be used.
     """
     if name in ("shapes", "scenes"):
         sizes = {"train_examples": train_examples, "test_examples": test_examples}
@@ -56,6 +58,13 @@ def load(
             preprocessing=preprocessing,
             seed=seed,
         )
+    elif name == "mask_folder":
+        assert directory is not None
+        dataset = mask_folder.load(
+            directory, image_size, test_share=test_share, skip_unreadable=skip_unreadable, seed=seed
+        )
+    elif name in segmentation_sets.NAMES:
+        dataset = segmentation_sets.load(name, directory, image_size)
     else:
         dataset = tfds_source.load(name.removeprefix("tfds/"), directory)
     train, train_note = _sample(dataset.train, train_examples, "training", seed)

@@ -210,6 +210,23 @@ def find_pictures(folder: Path) -> tuple[list[Path], str]:
     return [folder / picture for picture in found], note
 
 
+def describe_unused(ignored: Counter[str], skipped: Sequence[str]) -> str:
+    """What to say, behind what was found, of what is not used: entries by their kinds, and unreadable pictures."""
+    line = ""
+    if ignored:
+        kinds = [f"{count:,} {kind}" for kind, count in sorted(ignored.items(), key=lambda item: (-item[1], item))]
+        listed = ", ".join(kinds[:5]) + ", ..." * (len(kinds) > 5)
+        line += f", {counted(ignored.total(), 'entry', 'entries')} ignored ({listed})"
+    if skipped:
+        line += f", {counted(len(skipped), 'unreadable picture')} skipped, the first is {skipped[0]}"
+    return line
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """So many things, in words: `1 picture`, `1,234 pictures`."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def _scan(folder: Path, modified: int) -> Listing:
     folders, pictures = [], []
     ignored: Counter[str] = Counter()

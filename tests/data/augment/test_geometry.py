@@ -49,7 +49,7 @@ def test_a_box_is_resized_as_pillow_does_it(box, size):
     left, top, right, bottom = box
     corners, sides = np.float32([[top, left]]), np.float32([[bottom - top, right - left]])
     for dtype, tolerance in (("uint8", 1), ("float32", 1.1)):  # Pillow rounds between its two passes, too.
-        resized = geometry.resized_boxes(image[None].astype(dtype), corners, sides, size)
+        resized = geometry.resized_boxes(image[None].astype(dtype), corners, sides, (size, size))
         assert resized.dtype == dtype
         np.testing.assert_allclose(np.asarray(resized[0], np.float32), expected.astype(np.float32), atol=tolerance)
 
@@ -62,7 +62,7 @@ def test_a_crop_of_everything_in_the_same_size_is_the_image():
 
 @pytest.mark.parametrize("smallest", [0.08, 0.5])
 def test_boxes_are_within_the_image_and_the_ranges(monkeypatch, smallest):
-    monkeypatch.setattr(geometry, "resized_boxes", lambda images, corners, sides, size: (corners, sides))
+    monkeypatch.setattr(geometry, "resized_boxes", lambda images, corners, sides, shape: (corners, sides))
     count, height, width = 2000, 100, 110
     images = np.broadcast_to(np.uint8(0), (count, height, width, 3))
     corners, sides = map(np.asarray, augment.random_resized_crop(KEY, images, 7, smallest))

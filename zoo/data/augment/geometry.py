@@ -50,24 +50,24 @@ def random_resized_crop(key: jax.Array, images: jax.Array, size: int, smallest: 
     first = jnp.take_along_axis(sides, fits.argmax(-1)[:, None, None], axis=1)[:, 0]
     sides = jnp.where(fits.any(-1, keepdims=True), first, whole)
     corners = jax.random.uniform(place_key, (count, 2)) * (whole - sides)
-    return resized_boxes(images, corners, sides, size)
+    return resized_boxes(images, corners, sides, (size, size))
 
 
-def resized_boxes(images: jax.Array, corners: jax.Array, sides: jax.Array, size: int) -> jax.Array:
-    """A box of each image, resized to `size`.
+def resized_boxes(images: jax.Array, corners: jax.Array, sides: jax.Array, shape: tuple[int, int]) -> jax.Array:
+    """A box of each image, resized to `shape`. What lies outside of the image is 0.
 
     Args:
         images: (N, H, W, C).
         corners: the top and the left of each box in pixels, float32 (N, 2).
         sides: the height and the width of each, likewise.
-        size: height and width of the results.
+        shape: height and width of the results.
     """
     channels = images.shape[-1]
 
     def resize(image: jax.Array, corner: jax.Array, side: jax.Array) -> jax.Array:
-        scale = size / side
+        scale = jnp.asarray(shape, side.dtype) / side
         return jax.image.scale_and_translate(
-            image, (size, size, channels), (0, 1), scale, -corner * scale, "linear", antialias=True
+            image, (*shape, channels), (0, 1), scale, -corner * scale, "linear", antialias=True
         )
 
     resized = jax.vmap(resize)(images.astype(jnp.float32), corners, sides)
