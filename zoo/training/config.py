@@ -20,7 +20,8 @@ from zoo.suggestions import nearest
 CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
 
 OptimizerName = Literal["sgd", "adam", "adamw", "lamb", "lion", "rmsprop"]
-DATA_NAMES = ("shapes", "cifar10", "image_folder", "scenes")
+DATA_NAMES = ("shapes", "cifar10", "image_folder", "scenes", "mask_folder", "oxford_iiit_pet", "voc2012")
+_FOLDERS = ("image_folder", "mask_folder")
 Option = int | float | bool | str | tuple[int, ...] | None  # the value of an option of a model
 
 
@@ -89,19 +90,20 @@ class DataConfig(_Section):
     _path = "data."
 
     name: str = "shapes"
-    """shapes, cifar10, image_folder, or tfds/NAME for another data set that TFDS has prepared."""
+    """To classify: shapes, cifar10, image_folder, or tfds/NAME for another data set that TFDS has prepared; to segment:
+    scenes, mask_folder, oxford_iiit_pet or voc2012."""
     directory: Path | None = None
-    """Where the data is; None for the usual place of this data set (image_folder has none)."""
+    """Where the data is; None for the usual place of this data set (folders have none)."""
     image_size: int = 32
-    """Height and width in pixels to which pictures are resized (image_folder only)."""
+    """Height and width in pixels that pictures are brought to (folders, oxford_iiit_pet and voc2012 only)."""
     train_examples: int | None = None
-    """Train on only N examples, a fair sample of all classes (shapes: generate N); None for all."""
+    """Train on only N examples, a fair sample of all classes (shapes and scenes: generate N); None for all."""
     test_examples: int | None = None
-    """Test on only N examples, a fair sample of all classes (shapes: generate N); None for all."""
+    """Test on only N examples, a fair sample of all classes (shapes and scenes: generate N); None for all."""
     test_share: float = 0.0
-    """Share of each class to test on where there is no folder for it (image_folder only); 0 for none."""
+    """Share of each class to test on where there is no folder for it (folders only); 0 for none."""
     skip_unreadable: bool = False
-    """Leave out pictures that cannot be decoded: all are decoded once, before the run (image_folder only)."""
+    """Leave out pictures that cannot be decoded: all are decoded once, before the run (folders only)."""
     workers: int = 0
     """Processes that read data that is not kept in memory; 0 to read it in the main process."""
 
@@ -111,16 +113,15 @@ class DataConfig(_Section):
             raise ValueError(
                 f"data.name: unknown data set {self.name!r}; {nearest(self.name, (*DATA_NAMES, 'tfds/NAME'))}"
             )
-        self._require(
-            "directory", self.name != "image_folder" or self.directory is not None, "a directory for image_folder"
-        )
+        is_folder = self.name in _FOLDERS
+        self._require("directory", not is_folder or self.directory is not None, f"a directory for {self.name}")
         self._require("image_size", self.image_size >= 1, "at least 1")
         self._require("train_examples", self.train_examples is None or self.train_examples >= 1, "at least 1")
         self._require("test_examples", self.test_examples is None or self.test_examples >= 1, "at least 1")
         self._require("test_share", 0 <= self.test_share < 1, "at least 0 and below 1")
         for name in ("test_share", "skip_unreadable"):
-            holds = self.name == "image_folder" or not getattr(self, name)
-            self._require(name, holds, f"left out for {self.name}, as it is for image_folder only")
+            holds = is_folder or not getattr(self, name)
+            self._require(name, holds, f"left out for {self.name}, as it is for {' and '.join(_FOLDERS)} only")
         self._require("workers", self.workers >= 0, "at least 0")
 
 

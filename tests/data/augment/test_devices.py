@@ -20,7 +20,6 @@ FUNCTIONS = {
     "trivial_augment": augment.trivial_augment,
     "random_erasing": partial(augment.random_erasing, probability=0.5),
     "cutout": partial(augment.cutout, size=4),
-    "random_flip_both": lambda key, images: stacked(augment.random_flip_both(key, images, images[..., 0])),
     "random_scale_and_crop": lambda key, images: stacked(
         augment.random_scale_and_crop(key, images, images[..., 0], 0.5, 2.0, (1.0, 2.0, 3.0))
     ),

@@ -28,13 +28,6 @@ def box(labels, corner, side):
     return tuple(np.asarray(array[0]) for array in moved)
 
 
-def test_images_and_masks_are_mirrored_together():
-    images, labels = map(np.asarray, augment.random_flip_both(KEY, IMAGES, LABELS))
-    np.testing.assert_array_equal(images[..., 0], labels)
-    np.testing.assert_array_equal(images, augment.random_flip(KEY, IMAGES))
-    assert 20 < (labels != LABELS).any((1, 2)).sum() < 44
-
-
 def test_a_factor_of_one_leaves_everything_as_it_is():
     for dtype in (np.uint8, np.float32):
         images, labels = scale_and_crop(KEY, IMAGES.astype(dtype), LABELS, 1.0, 1.0, FILL)

@@ -8,7 +8,7 @@ the batch alone, so that a batch may be split over devices; `mixup` and `cutmix`
 from zoo.data.augment.colour import color_jitter
 from zoo.data.augment.erasing import cutout, random_erasing
 from zoo.data.augment.geometry import random_crop, random_flip, random_resized_crop
-from zoo.data.augment.masks import random_flip_both, random_scale_and_crop
+from zoo.data.augment.masks import random_scale_and_crop
 from zoo.data.augment.mixing import cutmix, mixup
 from zoo.data.augment.pixels import normalize
 from zoo.data.augment.trivial import trivial_augment
@@ -22,7 +22,6 @@ __all__ = [
     "random_crop",
     "random_erasing",
     "random_flip",
-    "random_flip_both",
     "random_resized_crop",
     "random_scale_and_crop",
     "trivial_augment",

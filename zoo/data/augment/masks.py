@@ -1,4 +1,4 @@
-"""Augmentations that move the pixels of an image and of its mask together."""
+"""The augmentation that scales an image and its mask together."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from zoo.data.augment.geometry import random_flip, resized_boxes
+from zoo.data.augment.geometry import resized_boxes
 from zoo.data.augment.pixels import as_pixels
 from zoo.data.dataset import IGNORED
-
-
-def random_flip_both(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mirrors each image and its mask left to right with probability one half; the images as `random_flip` does.
-
-    Args:
-        key: for who is mirrored.
-        images: (N, H, W, C).
-        labels: masks, (N, H, W).
-    """
-    return random_flip(key, images), random_flip(key, labels[..., None])[..., 0]  # One key draws the same for both.
 
 
 def random_scale_and_crop(

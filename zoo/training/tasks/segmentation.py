@@ -115,7 +115,7 @@ class Segmentation:
         scale_key, crop_key, flip_key, jitter_key = jax.random.split(key, 4)
         if config.random_scale:
             images, labels = augment.random_scale_and_crop(
-                scale_key, images, labels, *config.random_scale, fill=np.rint(255 * np.asarray(self.mean))
+                scale_key, images, labels, *config.random_scale, fill=[255 * mean for mean in self.mean]
             )
         # What moves pixels moves all channels alike, so the mask is one more; of its complement, the padding's zeros
         # stand for no class.
