@@ -76,7 +76,9 @@ def test_features_of_the_small_form_have_the_declared_strides_and_channels(name)
         assert features[stage].shape[:3] == (2, 32 // stride, 32 // stride)
     assert {stage: x.shape[-1] for stage, x in features.items()} == model.feature_channels
     if zoo.model_info(name).input_size != 32:
-        assert list(features.values())[-1].shape[1:3] == (4, 4)
+        # Pixels of 64×64 are labelled on maps of 8×8 or 16×16.
+        sizes = [(4, 4)] if zoo.model_info(name).task == "classification" else [(4, 4), (8, 8)]
+        assert list(features.values())[-1].shape[1:3] in sizes
 
 
 @every_architecture
@@ -201,11 +203,9 @@ def test_a_net_without_a_head_gives_the_pooled_features(name):
     assert not any(path.startswith(model.layers_of_classes()) for path in variables(model))
 
 
-def test_auxiliary_heads_and_maps_of_scores_ask_for_a_head():
+def test_auxiliary_heads_ask_for_a_head():
     with pytest.raises(ValueError, match="num_classes=0 is for no head, but the model has auxiliary heads"):
         abstract("googlenet", num_classes=0, auxiliary_heads=True)
-    with pytest.raises(ValueError, match="the model has no head"):
-        abstract("dilatednet", num_classes=0).dense_logits(jnp.zeros((1, 64, 64, 3)))
 
 
 def test_the_channels_of_a_known_net():

@@ -150,18 +150,7 @@ class Segmenter(Net):
         rngs = rngs or nnx.Rngs(0)
         for path in self.layers_of_classes():
             parent, _, name = path.rpartition(".")
-            old = self._layer(path)
-            new = classifier(
-                old.in_features,
-                num_classes,
-                old.kernel_size[0],
-                dilation=old.kernel_dilation,
-                use_bias=old.bias is not None,
-                dtype=old.dtype,
-                param_dtype=old.param_dtype,
-                rngs=rngs,
-            )
-            setattr(self._layer(parent), name, new)
+            setattr(self._layer(parent), name, renewed(self._layer(path), num_classes, rngs))
 
     def layers_of_classes(self) -> tuple[str, ...]:
         return "head.classify", *(f"auxiliary_heads.{number}.classify" for number in range(len(self.auxiliary_heads)))
@@ -200,6 +189,24 @@ def classifier(
         dtype=dtype,
         param_dtype=param_dtype,
         kernel_init=nnx.initializers.normal(0.01),
+        rngs=rngs,
+    )
+
+
+def renewed(old: Conv, num_classes: int, rngs: nnx.Rngs) -> Conv:
+    """A newly initialised layer for other classes in the place of one that `classifier` has made.
+
+    Raises:
+        ValueError: if `num_classes` is below 1.
+    """
+    return classifier(
+        old.in_features,
+        num_classes,
+        old.kernel_size[0],
+        dilation=old.kernel_dilation,
+        use_bias=old.bias is not None,
+        dtype=old.dtype,
+        param_dtype=old.param_dtype,
         rngs=rngs,
     )
 
