@@ -46,6 +46,10 @@ def small(name: str) -> dict[str, bool]:
     return {} if zoo.model_info(name).input_size == 32 else {"small_images": True}
 
 
+def without_dropout(name: str) -> dict[str, float]:
+    return {"dropout": 0.0} if "dropout" in zoo.registry.model_options(name) else {}
+
+
 def norm_parameters(model: nnx.Module) -> int:
     return sum(count_parameters(module) for _, module in nnx.iter_modules(model) if isinstance(module, nnx.BatchNorm))
 
@@ -94,7 +98,7 @@ def test_images_of_another_shape_are_refused_with_the_right_one(name):
 @pytest.mark.slow
 @every_architecture
 def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
-    model = abstract(name, num_classes=7, **small(name), dropout=0.0)
+    model = abstract(name, num_classes=7, **small(name), **without_dropout(name))
     randomise(model)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
@@ -138,7 +142,7 @@ def test_weights_come_back_from_a_file(name, tmp_path):
 @pytest.mark.slow
 @every_architecture
 def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
-    model = abstract(name, num_classes=7, **small(name), dtype=jnp.bfloat16, dropout=0.0)
+    model = abstract(name, num_classes=7, **small(name), dtype=jnp.bfloat16, **without_dropout(name))
     randomise(model)
     model.eval()
     images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)), jnp.float32)
@@ -155,7 +159,7 @@ def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
 @every_architecture
 def test_fusing_folds_every_batch_norm_and_keeps_the_logits(name):
     norm = zoo.registry.model_options(name)["norm"] or zoo.blocks.BatchNorm
-    model = abstract(name, num_classes=7, **small(name), norm=norm, dropout=0.0)
+    model = abstract(name, num_classes=7, **small(name), norm=norm, **without_dropout(name))
     randomise(model)
     model.eval()
     fused = zoo.fuse(model)

@@ -6,6 +6,7 @@ from zoo.models.detnet import DetNet as DetNet
 from zoo.models.dilated_resnet import DilatedResNet as DilatedResNet
 from zoo.models.dilatednet import DilatedNet as DilatedNet
 from zoo.models.drn import DRN as DRN
+from zoo.models.drn_seg import DRNSeg as DRNSeg
 from zoo.models.efficientnet import EfficientNet as EfficientNet
 from zoo.models.fcn import FCN as FCN
 from zoo.models.flattened_net import FlattenedNet as FlattenedNet

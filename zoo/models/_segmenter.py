@@ -157,7 +157,7 @@ class Segmenter(Net):
 
     def _layer(self, path: str) -> Any:
         layer: Any = self
-        for part in path.split("."):
+        for part in filter(None, path.split(".")):
             layer = layer[int(part)] if part.isdigit() else getattr(layer, part)
         return layer
 
