@@ -1,6 +1,7 @@
 """The architectures, one family a file; importing this package registers them all."""
 
 from zoo.models.alexnet import AlexNet as AlexNet
+from zoo.models.deeplab_v2 import DeepLabV2 as DeepLabV2
 from zoo.models.deeplab_v3 import DeepLabV3 as DeepLabV3
 from zoo.models.detnet import DetNet as DetNet
 from zoo.models.dilated_resnet import DilatedResNet as DilatedResNet

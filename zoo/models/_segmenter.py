@@ -149,8 +149,12 @@ class Segmenter(Net):
         """
         rngs = rngs or nnx.Rngs(0)
         for path in self.layers_of_classes():
-            parent, _, name = path.rpartition(".")
-            setattr(self._layer(parent), name, renewed(self._layer(path), num_classes, rngs))
+            path_of_parent, _, name = path.rpartition(".")
+            parent, new = self._layer(path_of_parent), renewed(self._layer(path), num_classes, rngs)
+            if name.isdigit():
+                parent[int(name)] = new
+            else:
+                setattr(parent, name, new)
 
     def layers_of_classes(self) -> tuple[str, ...]:
         return "head.classify", *(f"auxiliary_heads.{number}.classify" for number in range(len(self.auxiliary_heads)))
