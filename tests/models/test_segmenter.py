@@ -18,6 +18,7 @@ DENSE_SIZES = {  # of the logits before they are enlarged to 97×129
     "dilatednet": (12, 16),
     "drn_d_22_seg": (13, 17),
     "deeplab_v2_vgg16": (13, 17),
+    "deeplab_v3_plus_mobilenet_v2": (25, 33),
 }
 every_family = pytest.mark.parametrize("name", DENSE_SIZES)
 

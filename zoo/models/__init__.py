@@ -3,6 +3,7 @@
 from zoo.models.alexnet import AlexNet as AlexNet
 from zoo.models.deeplab_v2 import DeepLabV2 as DeepLabV2
 from zoo.models.deeplab_v3 import DeepLabV3 as DeepLabV3
+from zoo.models.deeplab_v3_plus import DeepLabV3Plus as DeepLabV3Plus
 from zoo.models.detnet import DetNet as DetNet
 from zoo.models.dilated_resnet import DilatedResNet as DilatedResNet
 from zoo.models.dilatednet import DilatedNet as DilatedNet
