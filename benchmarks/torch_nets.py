@@ -170,23 +170,6 @@ def xception() -> nn.Module:
     return classifier([*layers, separable(1024, 1536), separable(1536, 2048)], 2048, dropout=0.5)
 
 
-def dilatednet() -> nn.Module:
-    """With batch norm and the basic context module, as in its 32×32 form."""
-    layers: list[nn.Module] = [unit(3, 64, 3)]
-    channels = 64
-    for outputs, convs, pools, dilation in (
-        (64, 1, False, 1), (128, 2, True, 1), (256, 3, True, 1), (512, 3, True, 1), (512, 3, False, 2)
-    ):  # fmt: skip
-        layers += [nn.MaxPool2d(2)] if pools else []
-        for _ in range(convs):
-            layers.append(unit(channels, outputs, 3, dilation=dilation))
-            channels = outputs
-    layers += [unit(512, 512, 3, dilation=2), nn.Dropout(0.5), unit(512, 512), nn.Dropout(0.5), nn.Conv2d(512, 10, 1)]
-    for dilation in (1, 1, 2, 4, 8, 16, 1):
-        layers += [nn.Conv2d(10, 10, 3, 1, dilation, dilation), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Conv2d(10, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
 def mobilenet_v4_conv_small() -> nn.Module:
     layers: list[nn.Module] = [unit(3, 32, 3), unit(32, 32, 3), unit(32, 32), unit(32, 96, 3, 2), unit(96, 64)]
     channels = 64
@@ -219,7 +202,6 @@ NETS: dict[int, dict[str, Callable[[], nn.Module]]] = {  # by the pixels a side 
         "resnet18": resnet18,
         "resnext29_2x64d": resnext29,
         "dilated_resnet": dilated_resnet,
-        "dilatednet": dilatednet,
     },
     224: {
         "mobilenet_v2": partial(mobilenet_v2, small_images=False),

@@ -50,7 +50,6 @@ NETS = {  # by the pixels a side of their images
         "resnet18",
         "resnext29_2x64d",
         "dilated_resnet",
-        "dilatednet",
     ),
     224: ("mobilenet_v2", "resnet18"),
 }

@@ -53,9 +53,32 @@ def test_the_receptive_field_is_67():
     assert (rows.min(), rows.max()) == (columns.min(), columns.max()) == (40 - 33, 40 + 33)
 
 
-def test_an_unknown_form_is_refused():
+def test_channels_double_between_whatever_dilations_there_are():
+    module = nnx.eval_shape(lambda: ContextModule(3, form="large", dilations=(1, 1, 2, 4, 1), rngs=nnx.Rngs(0)))
+    assert [layer.kernel_dilation for layer in module.layers] == [1, 1, 2, 4, 1]
+    assert [layer.out_features for layer in module.layers] == [6, 6, 12, 24, 24]
+
+
+def test_padding_once_differs_from_padding_each_layer_at_the_border_alone():
+    """A bias turns the padding of the map into something that the next layer sees."""
+    each, once = (
+        ContextModule(4, dilations=(1, 2), pads_once=pads_once, rngs=nnx.Rngs(0)) for pads_once in (False, True)
+    )
+    for module in (each, once):
+        for layer in module.layers:
+            layer.kernel[...] = jnp.full_like(layer.kernel[...], 0.1)
+            layer.bias[...] = jnp.ones_like(layer.bias[...])
+    differs = np.asarray(jnp.abs(each(X) - once(X)).max((0, 3)) > 1e-5)
+    assert differs.shape == (12, 12)
+    assert not differs[2:-2, 2:-2].any()
+    assert differs[0].all()
+
+
+def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="form='huge' must be one of basic, large"):
         ContextModule(4, form="huge", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"dilations=\(\) must have at least one"):
+        ContextModule(4, dilations=(), rngs=nnx.Rngs(0))
 
 
 def test_the_pyramid_has_the_parameters_of_deeplab_v3():

@@ -49,7 +49,7 @@ def test_the_ends_are_residual_blocks_or_plain_convolutions(name, kinds):
     assert [type(stage[0]) for stage in abstract(name).stages] == kinds
 
 
-@pytest.mark.parametrize("name", zoo.list_models("drn_[cd]_*"))
+@pytest.mark.parametrize("name", zoo.list_models("drn_[cd]_*", task="classification"))
 def test_the_name_tells_how_many_layers_it_has(name):
     """Convolutions but for those of shortcuts, and the classifier."""
     model = abstract(name)

@@ -9,23 +9,57 @@ from flax import nnx
 import zoo
 from tests.quick import output_of, randomise
 from zoo.analysis.cost import count_parameters
+from zoo.weights.safetensors import variables
 
-OF_EACH_FAMILY = ("fcn_resnet50", "deeplab_v3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
+DENSE_SIZES = {  # of the logits before they are enlarged to 97×129
+    "fcn_resnet50": (13, 17),
+    "deeplab_v3_mobilenet_v3_large": (7, 9),
+    "lraspp_mobilenet_v3_large": (13, 17),
+    "dilatednet": (12, 16),
+    "drn_d_22_seg": (13, 17),
+    "deeplab_v2_vgg16": (13, 17),
+    "deeplab_v3_plus_mobilenet_v2": (25, 33),
+}
+every_family = pytest.mark.parametrize("name", DENSE_SIZES)
 
 
 def abstract(name: str, **options):
     return nnx.eval_shape(lambda: zoo.create_model(name, **options))
 
 
-@pytest.mark.parametrize("name", OF_EACH_FAMILY)
-@pytest.mark.parametrize("size", [(64, 64), (97, 129)])
-def test_logits_have_the_size_of_the_image(name, size):
+@every_family
+def test_logits_have_the_size_of_the_image(name):
     model = abstract(name, num_classes=5)
-    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    images = jax.ShapeDtypeStruct((2, 97, 129, 3), jnp.float32)
     logits = nnx.eval_shape(lambda model, x: model(x), model, images)
-    assert (logits.shape, logits.dtype) == ((2, *size, 5), jnp.float32)
+    assert (logits.shape, logits.dtype) == ((2, 97, 129, 5), jnp.float32)
     dense = nnx.eval_shape(lambda model, x: model.dense_logits(x), model, images)
-    assert dense.shape == (2, -(-size[0] // 8), -(-size[1] // 8), 5) if "deeplab" not in name else dense.shape[3] == 5
+    assert (dense.shape, dense.dtype) == ((2, *DENSE_SIZES[name], 5), jnp.float32)
+
+
+@every_family
+def test_the_small_form_labels_the_pixels_of_64x64_on_maps_of_stride_8_or_less(name):
+    model = abstract(name, num_classes=5, small_images=True, width=0.25)
+    images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
+    assert nnx.eval_shape(lambda model, x: model(x), model, images).shape == (2, 64, 64, 5)
+    dense = nnx.eval_shape(lambda model, x: model.dense_logits(x), model, images)
+    assert dense.shape[1] in (8, 16, 32)
+
+
+@every_family
+def test_every_layer_of_the_classes_can_be_made_anew(name):
+    def replaced():
+        model = zoo.create_model(name, num_classes=5, small_images=True, width=0.25)
+        model.reset_head(3)
+        return model
+
+    model = nnx.eval_shape(replaced)
+    assert model.num_classes == 3
+    shapes, expected = (
+        {path: variable.shape for path, variable in variables(net).items()}
+        for net in (model, abstract(name, num_classes=3, small_images=True, width=0.25))
+    )
+    assert shapes == expected
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,14 @@ def test_a_width_of_0_is_refused():
 
 @pytest.mark.parametrize(
     ("name", "small"),
-    [("vgg16", True), ("dilatednet", True), ("xception", True), ("resnext29_8x64d", None), ("nin", None)],
+    [
+        ("vgg16", True),
+        ("dilatednet", True),
+        ("xception", True),
+        ("drn_d_22", True),
+        ("resnext29_8x64d", None),
+        ("nin", None),
+    ],
 )
 def test_multiplies_the_channels_of_all_stages(name, small):
     options = {} if small is None else {"small_images": small}

@@ -165,6 +165,7 @@ def test_a_context_module_stays_new_where_the_classes_are_others(tmp_path):
     model = nnx.eval_shape(lambda: zoo.create_model("dilatednet", num_classes=6, small_images=True))
     fitting = fit_weights(model, find_checkpoint(tmp_path / "w.safetensors"), strict=True)
     assert {name.split(".")[0] for name in variables(model).keys() - fitting.tensors} == {"head", "context"}
+    assert {"head.fc6.conv.kernel", "head.fc7.conv.kernel"} <= fitting.tensors.keys()
 
 
 def test_another_number_of_classes_keeps_the_body_and_says_so(exported):

@@ -18,7 +18,7 @@ from zoo.blocks.conv_norm_act import Activation, ConvNormAct, Norm
 from zoo.blocks.initializers import he_normal
 
 _DILATIONS = (1, 1, 2, 4, 8, 16, 1)
-_WIDTHS = {"basic": (1, 1, 1, 1, 1, 1, 1), "large": (2, 2, 4, 8, 16, 32, 32)}
+_FORMS = ("basic", "large")
 _NOISE = 0.01
 
 
@@ -27,18 +27,22 @@ class ContextModule(nnx.Module):
 
     Seven 3×3 convolutions with dilation 1, 1, 2, 4, 8, 16, 1, each followed by a ReLU, and a linear 1×1 one: the
     receptive field is 67×67. They start as the identity (equations 4 and 5), so that a new module gives
-    `relu(x)`, up to noise of about one per cent in the large form; every layer pads with zeros, which only taps
-    learned later see.
+    `relu(x)`, up to noise of about one per cent in the large form; only taps learned later see the zeros that pad.
 
     Args:
         channels: of input and output, one for each class.
         form: "basic" for `channels` everywhere, "large" for 2, 2, 4, 8, 16, 32, 32, 1 times as many.
+        dilations: of the 3×3 convolutions. The paper leaves out 16 for KITTI and adds 32 and 64 for Cityscapes
+            (appendix B); in the large form the channels double from the third to the last but one.
+        pads_once: whether the map is padded with zeros before the first convolution for all of them, as in the authors'
+            large net, instead of by each. Away from the border it is the same; there, biases and activations reach into
+            the padding.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` key.
 
     Raises:
-        ValueError: if a number is out of range, or the form is not known.
+        ValueError: if a number is out of range, if there are no dilations, or the form is not known.
     """
 
     def __init__(
@@ -46,23 +50,30 @@ class ContextModule(nnx.Module):
         channels: int,
         *,
         form: str = "basic",
+        dilations: Sequence[int] = _DILATIONS,
+        pads_once: bool = False,
         dtype: Dtype | None = None,
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if form not in _WIDTHS:
-            raise ValueError(f"form={form!r} must be one of {', '.join(_WIDTHS)}")
+        if form not in _FORMS:
+            raise ValueError(f"form={form!r} must be one of {', '.join(_FORMS)}")
+        if not dilations:
+            raise ValueError(f"dilations={dilations!r} must have at least one")
         conv: Callable[..., Conv] = partial(
             Conv, kernel_init=identity_initializer(channels), dtype=dtype, param_dtype=param_dtype, rngs=rngs
         )
         layers, width = [], channels
-        for dilation, factor in zip(_DILATIONS, _WIDTHS[form], strict=True):
-            layers.append(conv(width, factor * channels, 3, dilation=dilation))
+        for number, dilation in enumerate(dilations):
+            factor = 1 if form == "basic" else 2 ** max(1, min(number, len(dilations) - 2))
+            layers.append(conv(width, factor * channels, 3, dilation=dilation, padding=0 if pads_once else None))
             width = factor * channels
+        self.margin = sum(dilations) if pads_once else 0
         self.layers = nnx.List(layers)
         self.last = conv(width, channels, 1)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, ((0, 0), (self.margin, self.margin), (self.margin, self.margin), (0, 0)))
         for layer in self.layers:
             x = jax.nn.relu(layer(x))
         return self.last(x)

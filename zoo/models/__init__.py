@@ -1,11 +1,14 @@
 """The architectures, one family a file; importing this package registers them all."""
 
 from zoo.models.alexnet import AlexNet as AlexNet
+from zoo.models.deeplab_v2 import DeepLabV2 as DeepLabV2
 from zoo.models.deeplab_v3 import DeepLabV3 as DeepLabV3
+from zoo.models.deeplab_v3_plus import DeepLabV3Plus as DeepLabV3Plus
 from zoo.models.detnet import DetNet as DetNet
 from zoo.models.dilated_resnet import DilatedResNet as DilatedResNet
 from zoo.models.dilatednet import DilatedNet as DilatedNet
 from zoo.models.drn import DRN as DRN
+from zoo.models.drn_seg import DRNSeg as DRNSeg
 from zoo.models.efficientnet import EfficientNet as EfficientNet
 from zoo.models.fcn import FCN as FCN
 from zoo.models.flattened_net import FlattenedNet as FlattenedNet

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class NameMap:
@@ -18,6 +20,7 @@ class NameMap:
         flattened: our linear layers that classify a flattened map -> its height and width. PyTorch flattens the
             channels first, we last.
         convolutions: our linear layers that are convolutions there.
+        fixed: tensors there that are not learned, and that our model does without -> their values.
         unused: how the names of tensors begin that have no place in our model.
         epsilon: what the batch norms there add to the variance; None if they differ, as ours then do by themselves.
     """
@@ -25,6 +28,7 @@ class NameMap:
     layers: Mapping[str, str]
     flattened: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     convolutions: frozenset[str] = frozenset()
+    fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     epsilon: float | None = 1e-5
 

@@ -149,19 +149,12 @@ class Segmenter(Net):
         """
         rngs = rngs or nnx.Rngs(0)
         for path in self.layers_of_classes():
-            parent, _, name = path.rpartition(".")
-            old = self._layer(path)
-            new = classifier(
-                old.in_features,
-                num_classes,
-                old.kernel_size[0],
-                dilation=old.kernel_dilation,
-                use_bias=old.bias is not None,
-                dtype=old.dtype,
-                param_dtype=old.param_dtype,
-                rngs=rngs,
-            )
-            setattr(self._layer(parent), name, new)
+            path_of_parent, _, name = path.rpartition(".")
+            parent, new = self._layer(path_of_parent), renewed(self._layer(path), num_classes, rngs)
+            if name.isdigit():
+                parent[int(name)] = new
+            else:
+                setattr(parent, name, new)
 
     def parts_of_head(self) -> tuple[str, ...]:
         return tuple(part for part, module in vars(self).items() if isinstance(module, nnx.Pytree) and part != "body")
@@ -171,7 +164,7 @@ class Segmenter(Net):
 
     def _layer(self, path: str) -> Any:
         layer: Any = self
-        for part in path.split("."):
+        for part in filter(None, path.split(".")):
             layer = layer[int(part)] if part.isdigit() else getattr(layer, part)
         return layer
 
@@ -203,6 +196,24 @@ def classifier(
         dtype=dtype,
         param_dtype=param_dtype,
         kernel_init=nnx.initializers.normal(0.01),
+        rngs=rngs,
+    )
+
+
+def renewed(old: Conv, num_classes: int, rngs: nnx.Rngs) -> Conv:
+    """A newly initialised layer for other classes in the place of one that `classifier` has made.
+
+    Raises:
+        ValueError: if `num_classes` is below 1.
+    """
+    return classifier(
+        old.in_features,
+        num_classes,
+        old.kernel_size[0],
+        dilation=old.kernel_dilation,
+        use_bias=old.bias is not None,
+        dtype=old.dtype,
+        param_dtype=old.param_dtype,
         rngs=rngs,
     )
 

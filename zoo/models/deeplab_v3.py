@@ -30,7 +30,7 @@ _HEAD_NAMES = {
     "classify": "4",
 }
 _OF_PAPER = {"dilates_first": True, "multi_grid": (1, 2, 4), "deep_stem": True}
-_BODY_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
+BODY_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("paper", "resnet50"): _OF_PAPER,
     ("paper", "resnet101"): _OF_PAPER,
     ("torchvision", "mobilenet_v3_large"): {"dilates_first": True},
@@ -144,7 +144,7 @@ class DeepLabV3(Segmenter):
             norm=norm,
             rngs=rngs,
             **dtypes,
-            **_BODY_OPTIONS.get((form, body), {}),
+            **BODY_OPTIONS.get((form, body), {}),
         )
         rates = rates_at(output_stride, small_images=small_images)
         if form == "torchvision" and not small_images:

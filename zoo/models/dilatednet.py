@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,50 +9,60 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import Dtype
 
-from zoo.blocks import BatchNorm, ConvNormAct
-from zoo.blocks.context import ContextModule
+from zoo.blocks import BatchNorm, ContextModule, Conv
 from zoo.blocks.conv_norm_act import Activation, Norm
-from zoo.models._classifier import ImageClassifier
-from zoo.models._pooling import global_average_pool
+from zoo.models._names import NameMap
 from zoo.models._rematerialise import run
+from zoo.models._segmenter import Segmenter, renewed
+from zoo.models._vgg_head import VGGHead
 from zoo.models._width import scale_channels
-from zoo.models.vgg import vgg16_stages, vgg_stages
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1511.07122"
+_DILATIONS = (1, 1, 2, 4, 8, 16, 1)
+_SMALL_DILATIONS = (1, 1, 2, 4, 8, 1)  # what fits in a map of 16×16
+_OF_KITTI = (1, 1, 2, 4, 8, 1)
+_OF_CITYSCAPES = (1, 1, 2, 4, 8, 16, 32, 64, 1)
 
 
-class DilatedNet(ImageClassifier):
-    """(N, H, W, in_channels) -> logits (N, num_classes), float32; `dense_logits` gives them for every pixel.
+class DilatedNet(Segmenter):
+    """(N, H, W, in_channels) -> logits (N, H, W, num_classes), float32.
 
     The front end is VGG-16 without its last two poolings, so that its maps stop at stride 8; conv5 is dilated by 2
-    and fc6, which is a 7×7 convolution here, by 4, for the strides that are gone (section 4). The head makes a map of
-    scores of it, which the context module refines. An image is classified by the average of that map.
+    and fc6, which is a 7×7 convolution here, by 4, for the strides that are gone (section 4). Its map of scores is
+    refined by the context module, and enlarged to the image by interpolation.
 
-    The maps keep their size by zero padding, whereas the paper reflects the image at its border and lets maps shrink.
+    In the authors' front end no layer pads: the image is reflected at its border, by 186 pixels, and the maps shrink.
+    `padding="reflect"` gives the same numbers in another way: the layers pad a reflected image that is larger still,
+    and what the zeros have reached is cut off. It takes the memory and time of an image that is 384 pixels higher and
+    wider. The context module pads with zeros in either case, in the large form then once, before its first layer, as in
+    the authors' nets.
+
+    The names of the tensors are those of the authors' Caffe nets, whose images are BGR, in units of 0 to 255 and
+    without their mean.
 
     Args:
         num_classes: size of the output; by default the 21 of Pascal VOC.
         in_channels: channels of the image.
         context: "basic" or "large" for the context module of that form, or None for the front end alone. Its
             parameters grow with the square of `num_classes`: 64 times in the basic form.
+        dilations: of the context module's 3×3 convolutions; None for 1, 1, 2, 4, 8, 16, 1, in the form for small images
+            without the 16.
+        padding: "zeros" around the map of every layer of the front end, or "reflect", as in the paper.
         width: multiplies the channels of the front end.
-        small_images: the 32×32 form: the last map is 4×4 at 32×32 with the strides as they are, so only fc6 and
-            fc7 change. They have 512 channels, and fc6 is 3×3 with dilation 2: at 4 all but its middle tap would
-            see nothing but padding.
+        small_images: the form for images of about 64×64: the body has its form for 32×32, and the last map stride 4 by
+            dilation of conv5. fc6 and fc7 have 512 channels, and fc6 is 3×3 with dilation 2.
         dropout: rate after fc6 and fc7.
         norm: makes normalisations of the front end; None for none, as in the paper, which starts from trained weights,
-            or for batch norm in the 32×32 form, which does not learn from scratch without it.
+            or for batch norm in the form for small images, which does not learn from scratch without it.
         act: activation of the front end.
         dtype: of the computation; None for that of input and parameters.
         param_dtype: of the parameters.
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range, or if there is no context module of that form.
+        ValueError: if a number is out of range, if there is no context module of that form, or no such padding.
     """
-
-    last: nnx.Sequential
 
     def __init__(
         self,
@@ -62,6 +70,8 @@ class DilatedNet(ImageClassifier):
         in_channels: int = 3,
         *,
         context: str | None = "basic",
+        dilations: tuple[int, ...] | None = None,
+        padding: str = "zeros",
         width: float = 1.0,
         small_images: bool = False,
         dropout: float = 0.5,
@@ -71,59 +81,114 @@ class DilatedNet(ImageClassifier):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
+        if padding not in ("zeros", "reflect"):
+            raise ValueError(f"padding={padding!r} must be 'zeros' or 'reflect'")
+        shared: dict[str, Any] = {"act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         norm = BatchNorm if small_images and norm is None else norm
-        unit: Callable[..., ConvNormAct] = partial(ConvNormAct, norm=norm, act=act, rngs=rngs, **dtypes)
-        *rows, conv5 = vgg16_stages(width)
-        rows.append(conv5._replace(pools=False, dilation=2))
-        self.stem = unit(in_channels, rows[0].channels, 3)
-        self._init_stages(*vgg_stages(rows, rows[0].channels, unit))
-        num_features, kernel_size, dilation = (512, 3, 2) if small_images else (4096, 7, 4)
-        num_features = scale_channels(num_features, width)
-        self.last = nnx.Sequential(
-            unit(conv5.channels, num_features, kernel_size, dilation=dilation),
-            nnx.Dropout(dropout, rngs=rngs if dropout > 0 else None),
-            unit(num_features, num_features, 1),
+        self._init_body(
+            "vgg16",
+            in_channels=in_channels,
+            width=width,
+            small_images=small_images,
+            output_stride=4 if small_images else 8,
+            norm=norm,
+            **shared,
         )
-        self._context_form = context
-        self._init_head(num_features, num_classes, dropout=dropout, rngs=rngs, **dtypes)
-
-    def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
-        """As `ImageClassifier.reset_head`; the context module, which works on scores, becomes a new one too."""
-        rngs = rngs or nnx.Rngs(0)
-        super().reset_head(num_classes, rngs=rngs)
-        dtype, param_dtype = self._head_dtypes
-        self.context = nnx.data(
-            None
-            if self._context_form is None or num_classes == 0
-            else ContextModule(num_classes, form=self._context_form, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+        hidden_channels, kernel_size, dilation = (512, 3, 2) if small_images else (4096, 7, 4)
+        self.head = VGGHead(
+            self._channels(DilatedNet.last_map),
+            num_classes,
+            hidden_channels=scale_channels(hidden_channels, width),
+            kernel_size=kernel_size,
+            dilation=dilation,
+            dropout=dropout,
+            norm=norm,
+            **shared,
         )
+        self.margin = self._reach() if padding == "reflect" else 0
+        if dilations is None:
+            dilations = _SMALL_DILATIONS if small_images else _DILATIONS
+        self._context_options: dict[str, Any] = {
+            "form": context,
+            "dilations": dilations,
+            "pads_once": padding == "reflect" and context == "large",
+            "dtype": dtype,
+            "param_dtype": param_dtype,
+        }
+        self._init_context(num_classes, rngs)
 
-    def layers_of_classes(self) -> tuple[str, ...]:
-        return "head", "context"
+    def _init_context(self, num_classes: int, rngs: nnx.Rngs) -> None:
+        is_there = self._context_options["form"] is not None
+        self.context = nnx.data(ContextModule(num_classes, rngs=rngs, **self._context_options) if is_there else None)
+
+    def _reach(self) -> int:
+        """How many pixels around its own a score sees, rounded up to the stride, so that scores stay where they are."""
+        strides = [1, *self.feature_strides.values()]
+        parts = zip((self.body.stem, *self.body.stages, self.head), (*strides, strides[-1]), strict=True)
+        convs = [(conv, stride) for part, stride in parts for _, conv in nnx.iter_modules(part)]
+        reach = sum(stride * conv.padding[0][0] for conv, stride in convs if isinstance(conv, Conv))
+        return -(-reach // strides[-1]) * strides[-1]
 
     def dense_logits(self, x: jax.Array) -> jax.Array:
-        """The map of scores: (N, H, W, in_channels) -> (N, H / 8, W / 8, num_classes), float32.
+        self._check_images(x)
+        *_, stride = self.feature_strides.values()
+        first, (rows, columns) = self.margin // stride, (length // stride for length in x.shape[1:3])
+        if self.margin:
+            around = (self.margin, self.margin)
+            x = jnp.pad(x, ((0, 0), around, around, (0, 0)), "reflect")
+        scores = run(self.head, self.last_map(self.body.block_outputs(x)))
+        scores = scores[:, first : first + rows, first : first + columns]
+        return (scores if self.context is None else run(self.context, scores)).astype(jnp.float32)
 
-        Raises:
-            ValueError: if the model was built without a head, or the images have a wrong shape.
-        """
-        if self.head is None:
-            raise ValueError("the model has no head; build it with num_classes of at least 1")
-        *_, x = self.features(x).values()
-        scores = self.head(self.dropout(run(self.last, x)))
-        if self.context is not None:
-            scores = run(self.context, scores)
-        return scores.astype(jnp.float32)
+    def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
+        """As `Segmenter.reset_head`; the context module, which works on scores, becomes a new one too."""
+        rngs = rngs or nnx.Rngs(0)
+        self.head.classify = renewed(self.head.classify, num_classes, rngs)
+        self._init_context(num_classes, rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return super().__call__(x) if self.head is None else global_average_pool(self.dense_logits(x))
+    def layers_of_classes(self) -> tuple[str, ...]:
+        return "head.classify", "context"
+
+    def torch_names(self) -> dict[str, NameMap]:
+        if self.body.stem.norm is not None:
+            return {}  # the authors' nets have no normalisations
+        layers = {"body.stem": "conv1_1", "head.fc6": "fc6", "head.fc7": "fc7"}
+        for stage, members in enumerate(self.body.stages):
+            for number in range(len(members)):
+                for path in (f"body.stages.{stage}.{number}", f"body.stages.{stage}.{number}.layers.1"):
+                    layers[path] = f"conv{stage + 1}_{number + (2 if stage == 0 else 1)}"
+        # Of Pascal VOC there are the front end and the large form, named before the others.
+        final, prefix = ("final", "ctx") if self._context_options["form"] == "basic" else ("fc-final", "ct")
+        layers |= {"head.classify": final, "context.last": f"{prefix}_final"}
+        count = len(self._context_options["dilations"])
+        names = [f"conv1_{number + 1}" if number < 2 else f"conv{number}_1" for number in range(count - 1)]
+        for number, name in enumerate((*names, "fc1")):
+            layers[f"context.layers.{number}"] = f"{prefix}_{name}"
+        return {"fyu/dilation": NameMap(layers, unused=("ctx_upsample.",), epsilon=None)}
 
 
-# Counted. The front end's are those of VGG-16 with 21 classes.
-for _name, _context, _parameters in (
-    ("dilatednet_frontend", None, 134_346_581),
-    ("dilatednet", "basic", 134_374_973),
-    ("dilatednet_large", "large", 141_149_720),
+# Parameters as counted, the front end's being those of VGG-16. The images have the size that the authors' nets give
+# scores for; they reflect 186 pixels more on each side.
+for _name, _context, _dilations, _classes, _size, _parameters, _mean_iou, _of in (
+    ("dilatednet_frontend", None, None, 21, 528, 134_346_581, 69.8, "VOC 2012 val"),
+    ("dilatednet", "basic", None, 21, 528, 134_374_973, 71.3, "VOC 2012 val"),
+    ("dilatednet_large", "large", None, 21, 528, 141_149_720, 72.1, "VOC 2012 val"),
+    ("dilation7_kitti", "basic", _OF_KITTI, 11, 528, 134_312_343, 59.2, "KITTI test"),
+    ("dilation8_camvid", "basic", None, 11, 480, 134_313_443, 65.3, "CamVid test"),
+    ("dilation10_cityscapes", "basic", _OF_CITYSCAPES, 19, 1024, 134_368_179, 68.7, "Cityscapes val"),
 ):
-    register(_name, DilatedNet, ModelInfo(_PAPER, 224, parameters=_parameters), context=_context)
+    register(
+        _name,
+        DilatedNet,
+        ModelInfo(
+            _PAPER,
+            _size,
+            parameters=_parameters,
+            task="segmentation",
+            mean_iou=_mean_iou,
+            mean_iou_of=_of,
+        ),
+        num_classes=_classes,
+        context=_context,
+        dilations=_dilations,
+    )

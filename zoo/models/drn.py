@@ -17,6 +17,7 @@ from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
+from zoo.models._width import scale_channels
 from zoo.models.resnet import RESIDUAL_NAMES, ResNet
 from zoo.registry import ModelInfo, register
 
@@ -34,6 +35,7 @@ _ROWS = (  # stages 3 to 6 (figure 5); bottlenecks give four times these channel
     _Row(256, 1, 2),
     _Row(512, 1, 4),
 )
+_NARROW_CHANNELS = (16, 32)  # of stages 1 and 2
 _LAST_CHANNELS = 512
 _PAPER = "arXiv:1705.09914"
 
@@ -52,6 +54,7 @@ class DRN(ImageClassifier):
             authors' later one, has one convolution in each of these four.
         depths: blocks in stages 3 to 6.
         bottleneck: blocks of three convolutions instead of two in stages 3 to 6.
+        width: multiplies the channels of all layers.
         small_images: the 32×32 form: the last map is 4×4 at 32×32 with the strides as they are, so only stage 6
             changes. Its dilation is 2: at 4 all taps but the middle one would see nothing but padding.
         dropout: rate before the head.
@@ -73,6 +76,7 @@ class DRN(ImageClassifier):
         form: str = "D",
         depths: tuple[int, int, int, int] = (2, 2, 2, 2),
         bottleneck: bool = False,
+        width: float = 1.0,
         small_images: bool = False,
         dropout: float = 0.0,
         norm: Norm = BatchNorm,
@@ -89,29 +93,31 @@ class DRN(ImageClassifier):
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         conv: Callable[..., ConvNormAct] = partial(ConvNormAct, **shared)
         narrow: Callable[..., nnx.Module] = conv if form == "D" else partial(BasicBlock, **shared)
-        self.stem = conv(in_channels, 16, 7)
-        stages: list[list[nnx.Module]] = [[narrow(16, 16)], [narrow(16, 32, stride=2)]]
+        scale = partial(scale_channels, width=width)
+        first, second = (scale(channels) for channels in _NARROW_CHANNELS)
+        self.stem = conv(in_channels, first, 7)
+        stages: list[list[nnx.Module]] = [[narrow(first, first)], [narrow(first, second, stride=2)]]
 
         def block(row: _Row, in_channels: int, out_channels: int, *, stride: int, dilation: int) -> nnx.Module:
             dilation *= min(row.dilation, 2) if small_images else row.dilation
             options: dict[str, Any] = {"stride": stride, "dilation": dilation} | shared
             if bottleneck:
-                return Bottleneck(in_channels, out_channels, row.channels, **options)
+                return Bottleneck(in_channels, out_channels, scale(row.channels), **options)
             return BasicBlock(in_channels, out_channels, **options)
 
         residual, _, channels = build_stages(
             [[row._replace(blocks=depth)] for row, depth in zip(_ROWS, depths, strict=True)],
-            32,
+            second,
             StridePlan(None),
             block,
-            scale=lambda channels: 4 * channels if bottleneck else channels,
+            scale=lambda channels: 4 * scale(channels) if bottleneck else scale(channels),
         )
         stages += residual
         for dilation in (2, 1):
             stage: list[nnx.Module] = []
             for _ in range(1 if form == "D" else 2):
-                stage.append(conv(channels, _LAST_CHANNELS, 3, dilation=dilation))
-                channels = _LAST_CHANNELS
+                stage.append(conv(channels, scale(_LAST_CHANNELS), 3, dilation=dilation))
+                channels = scale(_LAST_CHANNELS)
             stages.append(stage)
         self._init_stages(stages, (1, 2, 4, 8, 8, 8, 8, 8))
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)

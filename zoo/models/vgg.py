@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,65 +16,28 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._hidden_layers import HIDDEN_CHANNELS, HiddenLayers
 from zoo.models._names import NameMap
-from zoo.models._pooling import global_average_pool
+from zoo.models._pooling import global_average_pool, max_pool
+from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
 
-halve = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+_halve = partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
 
 
-class VGGStage(NamedTuple):
-    """A stack of 3×3 convolutions.
-
-    Attributes:
-        channels: of each of them.
-        convs: how many.
-        pools: whether the map is halved before the first.
-        dilation: of each of them.
-    """
-
-    channels: int
+class _Row(NamedTuple):
+    channels: int  # of each of the 3×3 convolutions
     convs: int
-    pools: bool = True
-    dilation: int = 1
+    pools: bool = True  # before the first
 
 
-_VGG16_STAGES = (  # configuration D in table 1 of the paper; the first convolution is the stem
-    VGGStage(64, 1, pools=False),
-    VGGStage(128, 2),
-    VGGStage(256, 3),
-    VGGStage(512, 3),
-    VGGStage(512, 3),
+_ROWS = (  # configuration D in table 1 of the paper; the first convolution is the stem
+    _Row(64, 1, pools=False),
+    _Row(128, 2),
+    _Row(256, 3),
+    _Row(512, 3),
+    _Row(512, 3),
 )
-
-
-def vgg16_stages(width: float) -> list[VGGStage]:
-    """The stages of VGG-16, with the channels of all convolutions multiplied by `width`."""
-    return [stage._replace(channels=scale_channels(stage.channels, width)) for stage in _VGG16_STAGES]
-
-
-def vgg_stages(
-    rows: Sequence[VGGStage], in_channels: int, unit: Callable[..., ConvNormAct]
-) -> tuple[list[list[nnx.Module]], list[int]]:
-    """Builds stages of convolutions, and says the stride of each one's output over the input of the first.
-
-    Args:
-        rows: what they are made of.
-        in_channels: channels of the input.
-        unit: makes a convolution with its activation.
-    """
-    stages, strides, stride = [], [], 1
-    for row in rows:
-        stage: list[nnx.Module] = []
-        for number in range(row.convs):
-            conv = unit(in_channels, row.channels, 3, dilation=row.dilation)
-            stage.append(nnx.Sequential(halve, conv) if number == 0 and row.pools else conv)
-            in_channels = row.channels
-        stride *= 2 if row.pools else 1
-        stages.append(stage)
-        strides.append(stride)
-    return stages, strides
 
 
 class VGG16(ImageClassifier):
@@ -92,6 +55,11 @@ class VGG16(ImageClassifier):
         in_channels: channels of the image.
         width: multiplies the channels of all convolutions, but not of the hidden layers.
         small_images: the 32×32 form: the last map is 4×4 at 32×32.
+        output_stride: limits the stride of the maps by dilation; None for the whole 16 (8 in the 32×32 form). The last
+            pooling, before the hidden layers, stays.
+        pool_size: pixels a side of what the poolings between the stages take the largest of: 2, or as in DeepLab 3,
+            which rounds sizes up. Where dilation replaces the stride, the smaller one is left out, as it would shift
+            the map by half a pixel, and the larger one stays.
         dropout: rate before the head, and between the hidden layers.
         norm: makes normalisations of the convolutions; None for none, as in the paper, or for batch norm in the 32×32
             form, as nets for CIFAR have it.
@@ -101,7 +69,7 @@ class VGG16(ImageClassifier):
         rngs: gives the `params` and `dropout` keys.
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: if a number is out of range, or if there is no pooling of that size.
     """
 
     stem: ConvNormAct
@@ -113,6 +81,8 @@ class VGG16(ImageClassifier):
         *,
         width: float = 1.0,
         small_images: bool = False,
+        output_stride: int | None = None,
+        pool_size: int = 2,
         dropout: float = 0.5,
         norm: Norm | None = None,
         act: Activation = jax.nn.relu,
@@ -120,21 +90,39 @@ class VGG16(ImageClassifier):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
+        if pool_size not in (2, 3):
+            raise ValueError(f"pool_size={pool_size} must be 2 or 3")
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
         norm = BatchNorm if small_images and norm is None else norm
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, norm=norm, act=act, rngs=rngs, **dtypes)
-        first, second, *others = vgg16_stages(width)
-        rows = (first, second._replace(pools=not small_images), *others)
-        self.stem = unit(in_channels, first.channels, 3)
-        self._init_stages(*vgg_stages(rows, first.channels, unit))
-        channels = rows[-1].channels
+        plan = StridePlan(output_stride)
+        channels = scale_channels(_ROWS[0].channels, width)
+        self.stem = unit(in_channels, channels, 3)
+        stages: list[list[nnx.Module]] = []
+        strides = []
+        for number, row in enumerate(_ROWS):
+            before: list[Callable[[jax.Array], jax.Array]] = []
+            if row.pools and not (small_images and number == 1):
+                stride, _ = plan.next(2)
+                if pool_size == 3:
+                    before = [partial(max_pool, stride=stride)]
+                elif stride == 2:
+                    before = [_halve]
+            stage: list[nnx.Module] = []
+            for _ in range(row.convs):
+                conv = unit(channels, scale_channels(row.channels, width), 3, dilation=plan.dilation)
+                stage.append(nnx.Sequential(*before, conv) if before else conv)
+                channels, before = conv.conv.out_features, []
+            stages.append(stage)
+            strides.append(plan.stride)
+        self._init_stages(stages, strides)
         self.hidden = None if small_images else HiddenLayers(channels, 7, act=act, dropout=dropout, rngs=rngs, **dtypes)
         num_features = channels if small_images else HIDDEN_CHANNELS
         self._init_head(num_features, num_classes, dropout=dropout, rngs=rngs, **dtypes)
 
     def embed(self, x: jax.Array) -> jax.Array:
         *_, x = self.features(x).values()
-        return global_average_pool(x) if self.hidden is None else self.hidden(halve(x))
+        return global_average_pool(x) if self.hidden is None else self.hidden(_halve(x))
 
     def torch_names(self) -> dict[str, NameMap]:
         has_norm = self.stem.norm is not None

@@ -7,7 +7,7 @@ from zoo.ops.channel_shuffle import channel_shuffle
 from zoo.ops.checkpoint_policy import convolutions_saveable
 from zoo.ops.convolution import conv_general_dilated, explain
 from zoo.ops.geometry import effective_kernel_size, output_size, symmetric_padding
-from zoo.ops.interpolation import resize_bilinear
+from zoo.ops.interpolation import enlarge_bilinear, resize_bilinear
 from zoo.ops.lowering.select import force_lowering
 from zoo.ops.transposed_convolution import conv_transpose
 
@@ -21,6 +21,7 @@ __all__ = [
     "conv_transpose",
     "convolutions_saveable",
     "effective_kernel_size",
+    "enlarge_bilinear",
     "explain",
     "force_lowering",
     "output_size",

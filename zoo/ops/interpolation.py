@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 
 INTERPOLATION = "interpolation"
 """The scope of what `resize_bilinear` computes, whose products are not those of a layer."""
@@ -19,3 +20,23 @@ def resize_bilinear(x: jax.Array, size: Sequence[int]) -> jax.Array:
     height, width = size
     with jax.named_scope(INTERPOLATION):
         return jax.image.resize(x, (x.shape[0], height, width, x.shape[-1]), "bilinear", antialias=False)
+
+
+def enlarge_bilinear(x: jax.Array, stride: int, size: Sequence[int]) -> jax.Array:
+    """(N, h, w, C) -> (N, *size, C), in the dtype of `x`: pixel `p` lies at `p / stride` in the map.
+
+    Pixels are points, and what lies beyond the last one of the map has its value. For a size of `stride * (h - 1) + 1`
+    it is PyTorch's `align_corners=True`.
+    """
+    height, width = size
+    with jax.named_scope(INTERPOLATION):
+        x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)), "edge")
+        return jax.image.scale_and_translate(
+            x,
+            (x.shape[0], height, width, x.shape[-1]),
+            spatial_dims=(1, 2),
+            scale=jnp.full(2, stride, jnp.float32),
+            translation=jnp.full(2, (1 - stride) / 2, jnp.float32),  # from pixels as areas to pixels as points
+            method="bilinear",
+            antialias=False,
+        )

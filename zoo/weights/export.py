@@ -42,6 +42,7 @@ def export_weights(
     names = maps[to]
     values, places = variables(model), torch_tensors(model, names)
     tensors = {there.name: there.from_ours(np.asarray(values[ours][...])) for ours, there in places.items()}
+    tensors |= names.fixed
     # PyTorch counts the batches that the running statistics have seen, which no layer of these nets uses.
     tensors |= {name: np.zeros((), np.int64) for name in counters(model, names)}
     write_tensors(path, tensors, {**(description or {}), "numerics": asdict(Numerics.of(model))}, format="pt")

@@ -186,7 +186,7 @@ def _layers_of_classes(model: nnx.Module) -> tuple[str, ...]:
 
 def _unused(model: nnx.Module, names: NameMap | None) -> tuple[str, ...]:
     """How the names of the tensors begin that have no place in the model, and need none."""
-    unused = names.unused if names else ()
+    unused = (*names.unused, *names.fixed) if names else ()
     if isinstance(model, Net) and not model.num_classes:
         heads = [names.layers.get(layer) if names else layer for layer in model.layers_of_classes()]
         unused += tuple(f"{head}." for head in heads if head)
