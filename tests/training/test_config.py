@@ -27,9 +27,11 @@ NAN, INF = float("nan"), float("inf")
 
 FULL = TrainConfig(
     name="everything-else",
-    model=ModelConfig("resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors"),
+    model=ModelConfig(
+        "resnet", 0.5, 0.1, 0.2, False, 7, "bfloat16", "start.safetensors", {"output_stride": 8, "rates": (1, 2)}
+    ),
     data=DataConfig("image_folder", Path("photos"), 96, 100, 50, 0.2, True, 2),
-    augment=AugmentConfig(2, False, 8, 0.2, 1.0, 0.35, True, 0.4, 0.25),
+    augment=AugmentConfig(2, False, 8, 0.2, 1.0, 0.35, True, 0.4, 0.25, (0.5, 2.0)),
     optimizer=OptimizerConfig(
         "adamw", 1e-3, "step", 0.25, (0.3, 0.6), 0.2, 1.0, 0.8, 0.05, 1.0, ("stem", "stages.0.*"), 0.1, True
     ),
@@ -37,6 +39,7 @@ FULL = TrainConfig(
     batch_size=64,
     eval_batch_size=100,
     label_smoothing=0.1,
+    auxiliary_loss=0.3,
     balance="loss",
     ema_decay=0.999,
     seed=3,
@@ -61,6 +64,9 @@ FULL = TrainConfig(
         (ModelConfig, "model.dtype", ["float16", None, 32]),
         (ModelConfig, "model.small_images", [1, "yes"]),
         (ModelConfig, "model.weights", [Path("file.safetensors"), 3]),
+        (ModelConfig, "model.options", [{"width": 0.5}, {"act": abs}, {3: 4}, "act"]),
+        (AugmentConfig, "augment.random_scale", [(0.5,), (2.0, 0.5), (0, 1), 0.5]),
+        (TrainConfig, "auxiliary_loss", [-0.1, NAN, "0.5"]),
         (TrainConfig, "lowering", ["fastest", 1]),
         (TrainConfig, "devices", [0, (), 1.5, ("cpu",), "all"]),
         (TrainConfig, "batch_norm", ["local", None]),
@@ -132,8 +138,14 @@ def test_values_at_the_limits_are_possible():
 def test_unknown_data_set_shows_the_nearest():
     with pytest.raises(ValueError, match=r"data.name: unknown data set 'cifar-10'; nearest: cifar10$"):
         DataConfig(name="cifar-10")
-    with pytest.raises(ValueError, match="there are: shapes, cifar10, image_folder, tfds/NAME"):
+    with pytest.raises(ValueError, match="there are: shapes, cifar10, image_folder, scenes, mask_folder, "):
         DataConfig(name="zzz")
+
+
+def test_frozen_statistics_need_weights_that_have_them():
+    TrainConfig(batch_norm="frozen", model=ModelConfig(weights="start.safetensors"))
+    with pytest.raises(ValueError, match=r"batch_norm must be global or per-device where no model\.weights have"):
+        TrainConfig(batch_norm="frozen")
 
 
 def test_image_folder_needs_a_directory():
