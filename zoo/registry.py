@@ -169,7 +169,7 @@ def create_model(
             model = abstract()
     fitting = fit_weights(model, checkpoint, strict=strict)
     model = architecture(rngs=rngs, **chosen)
-    fitting.load(model, set_epsilon="norm" not in options)
+    fitting.load(model, set_epsilon="norm" not in options, set_dilation="dilates_first" not in options)
     return model
 
 

@@ -23,7 +23,12 @@ _SHOWN = 5  # tensors named in a line
 
 
 def load_weights(
-    model: nnx.Module, weights: str | os.PathLike[str] | Checkpoint, *, strict: bool = True, set_epsilon: bool = True
+    model: nnx.Module,
+    weights: str | os.PathLike[str] | Checkpoint,
+    *,
+    strict: bool = True,
+    set_epsilon: bool = True,
+    set_dilation: bool = True,
 ) -> None:
     """Reads weights into a model of the same architecture.
 
@@ -36,6 +41,7 @@ def load_weights(
         strict: whether tensors that are missing, left over or of another shape are an error; if not, they are passed
             over with a warning, but at least half of the model's tensors must fit.
         set_epsilon: whether the batch norms take over the epsilon that belongs to the weights.
+        set_dilation: whether the model takes over `dilates_first` from where the weights come from.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -43,7 +49,8 @@ def load_weights(
             them are named.
         WeightsUnavailableError: if the weights cannot be fetched.
     """
-    fit_weights(model, find_checkpoint(weights), strict=strict).load(model, set_epsilon=set_epsilon)
+    fitting = fit_weights(model, find_checkpoint(weights), strict=strict)
+    fitting.load(model, set_epsilon=set_epsilon, set_dilation=set_dilation)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class FittingWeights:
     numerics: Numerics
     warnings: tuple[str, ...]
 
-    def load(self, model: nnx.Module, *, set_epsilon: bool) -> None:
+    def load(self, model: nnx.Module, *, set_epsilon: bool, set_dilation: bool) -> None:
         """Puts them into the model that they fit."""
         targets = variables(model)
         for name, tensor in self.tensors.items():
@@ -68,7 +75,7 @@ class FittingWeights:
         for path, layer in nnx.iter_modules(model):
             if isinstance(layer, BatchNorm) and ".".join(map(str, (*path, "mean"))) in self.tensors:
                 layer.num_batches[...] = jnp.float32(CONVERGED)
-        self.numerics.apply(model, set_epsilon=set_epsilon)
+        self.numerics.apply(model, set_epsilon=set_epsilon, set_dilation=set_dilation)
         for line in self.warnings:
             warnings.warn(line, stacklevel=3)
 
@@ -139,8 +146,8 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
         lines.append(f"{checkpoint.path} is for another number of classes: {', '.join(kept)} stay newly initialised")
     if broken := [ours for ours, tensor in fitting.items() if not np.isfinite(tensor.astype(np.float32)).all()]:
         raise ValueError(f"{checkpoint.path} holds NaN or infinity in {_first(broken)}")
-    numerics = checkpoint.numerics or Numerics(names.epsilon if names else None)
-    return FittingWeights(fitting, numerics, tuple(lines))
+    of_names = Numerics(names.epsilon, dilates_first=names.dilates_first) if names else Numerics()
+    return FittingWeights(fitting, checkpoint.numerics or of_names, tuple(lines))
 
 
 def classes_of(model: Net, checkpoint: Checkpoint) -> int:
