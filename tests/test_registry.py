@@ -168,7 +168,7 @@ def test_fusing_folds_every_batch_norm_and_keeps_the_logits(name):
     assert count(fused, nnx.BatchNorm) == 0
     images = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)
     expected = output_of(model, images)
-    np.testing.assert_allclose(output_of(fused, images), expected, rtol=0, atol=1e-5 * expected.std())
+    np.testing.assert_allclose(output_of(fused, images), expected, rtol=0, atol=3e-5 * expected.std())
 
 
 def test_patterns_select_names():

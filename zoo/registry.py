@@ -120,7 +120,8 @@ def create_model(
         rngs: initialises the parameters; None for seed 0.
         weights: to load into it, as `zoo.weights.checkpoint.find_checkpoint` takes them: a file, the directory of a
             run, or a name such as "torchvision/MobileNet_V2_Weights.IMAGENET1K_V2" or
-            "timm/mobilenetv4_conv_small.e2400_r224_in1k".
+            "timm/mobilenetv4_conv_small.e2400_r224_in1k". Those of a classifier become the body of a `Segmenter`, with
+            a warning.
         strict: whether tensors of the weights that are missing, left over or of another shape are an error; if not,
             they are passed over with a warning, but at least half of the model's tensors must fit.
         **options: of the model's constructor, such as `num_classes=10, small_images=True`. Those not given are as
@@ -169,7 +170,7 @@ def create_model(
             model = abstract()
     fitting = fit_weights(model, checkpoint, strict=strict)
     model = architecture(rngs=rngs, **chosen)
-    fitting.load(model, set_epsilon="norm" not in options)
+    fitting.load(model, set_epsilon="norm" not in options, set_dilation="dilates_first" not in options)
     return model
 
 

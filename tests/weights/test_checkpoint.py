@@ -54,7 +54,7 @@ def test_nets_ported_from_tensorflow_pad_and_normalise_as_there(tmp_path):
     describe(tmp_path, "tf_efficientnet_b0")
     checkpoint = find_checkpoint(tmp_path / "model.safetensors")
     assert checkpoint.model == "efficientnet_b0"
-    assert checkpoint.numerics == Numerics(epsilon=1e-3, tensorflow_padding=True)
+    assert checkpoint.numerics == Numerics(epsilon=1e-3, tensorflow_padding=True, dilates_first=False)
 
 
 def test_without_a_network_the_message_says_where_to_put_the_file(no_network, tmp_path):

@@ -10,6 +10,7 @@ from zoo.blocks import BatchNorm
 from zoo.weights.checkpoint import find_checkpoint
 from zoo.weights.export import export_weights
 from zoo.weights.load import fit_weights, load_weights
+from zoo.weights.name_map import name_maps, torch_tensors
 from zoo.weights.safetensors import read_tensors, save_weights, variables, write_tensors
 
 SMALL = {"width": 0.35, "num_classes": 10, "small_images": True}
@@ -259,3 +260,71 @@ def test_weights_for_colours_take_images_of_other_channels(exported, tmp_path, o
     else:
         np.testing.assert_allclose(after, before[:, :, [0, 1, 2, 0][:in_channels]] * 3 / in_channels, rtol=1e-6)
     np.testing.assert_array_equal(fitting.tensors["head.kernel"], colours["head.kernel"])
+
+
+def file_of_classifier(name, library, tmp_path, edit=lambda tensors: None):
+    """All of a narrow classifier, with numbers that tell the tensors apart."""
+    model = nnx.eval_shape(lambda: zoo.create_model(name, width=0.25, small_images=True, num_classes=10))
+    shapes = {path: variable.shape for path, variable in variables(model).items()}
+    if library is not None:
+        shapes = {there.name: there.shape for there in torch_tensors(model, name_maps(model)[library]).values()}
+    tensors = {path: np.full(shape, number, np.float32) for number, (path, shape) in enumerate(shapes.items())}
+    edit(tensors)
+    write_tensors(tmp_path / "classifier.safetensors", tensors, {})
+    return tmp_path / "classifier.safetensors"
+
+
+DENSE = {
+    "resnet18": ("fcn_resnet50", {"body": "resnet18"}),
+    "mobilenet_v2": ("deeplab_v3_mobilenet_v2", {}),
+    "mobilenet_v3_large": ("deeplab_v3_mobilenet_v3_large", {}),
+}
+
+
+@pytest.mark.parametrize("library", [None, "torchvision", "timm"])
+@pytest.mark.parametrize("classifier", DENSE)
+def test_weights_of_a_classifier_become_the_body(classifier, library, tmp_path):
+    name, options = DENSE[classifier]
+    path = file_of_classifier(classifier, library, tmp_path)
+    model = nnx.eval_shape(lambda: zoo.create_model(name, width=0.25, small_images=True, num_classes=4, **options))
+    fitting = fit_weights(model, find_checkpoint(path), strict=True)
+    assert fitting.tensors.keys() == variables(model.body).keys()
+    assert fitting.warnings == (
+        f"{path} is of a classifier and becomes the body: what it has after the features is not used, and newly "
+        "initialised here: head",
+    )
+
+
+def test_a_body_is_loaded_and_the_heads_are_new(tmp_path):
+    path = file_of_classifier("resnet18", "torchvision", tmp_path)
+    options = {"body": "resnet18", "width": 0.25, "small_images": True, "num_classes": 4, "auxiliary_heads": True}
+    with pytest.warns(UserWarning, match="newly initialised here: auxiliary_heads, head"):
+        model = zoo.create_model("fcn_resnet50", weights=path, **options)
+    new = zoo.create_model("fcn_resnet50", **options)
+    numbers = variables(model)
+    assert len({float(number) for number in np.unique(numbers["body.stages.1.0.conv1.conv.kernel"][...])}) == 1
+    for place in ("head.classify.kernel", "auxiliary_heads.0.hidden.conv.kernel"):
+        np.testing.assert_array_equal(numbers[place][...], variables(new)[place][...])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda tensors: tensors.pop("bn1.weight"), "bn1.weight is missing"),
+        (lambda tensors: tensors.update({"neck.weight": np.zeros(1, np.float32)}), "neck.weight has no place"),
+        (lambda tensors: tensors.update({"bn1.bias": np.zeros(3, np.float32)}), r"bn1.bias has shape \(3,\)"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused(edit, message, tmp_path):
+    path = file_of_classifier("resnet18", "torchvision", tmp_path, edit)
+    with pytest.raises(ValueError, match=message):
+        zoo.create_model("fcn_resnet50", weights=path, body="resnet18", width=0.25, small_images=True)
+
+
+def test_the_weights_of_the_whole_net_are_still_those_of_the_whole_net(tmp_path):
+    model = nnx.eval_shape(lambda: zoo.create_model("fcn_resnet50", body="resnet18", width=0.25, small_images=True))
+    tensors = torch_tensors(model, name_maps(model)["torchvision"]).values()
+    write_tensors(tmp_path / "w.safetensors", {there.name: np.ones(there.shape, np.float32) for there in tensors}, {})
+    fitting = fit_weights(model, find_checkpoint(tmp_path / "w.safetensors"), strict=True)
+    assert fitting.tensors.keys() == variables(model).keys()
+    assert fitting.warnings == ()

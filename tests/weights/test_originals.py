@@ -87,3 +87,24 @@ def test_weights_go_in_and_out_and_give_the_same_numbers(original, tmp_path):
     load(again, exported)
     for name, tensor in again.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), state[name], err_msg=name)
+
+
+def test_a_dilated_mobilenet_v3_is_torchvisions_without_being_told(tmp_path):
+    from torchvision.models import mobilenet_v3_large
+
+    net = mobilenet_v3_large(weights=None, dilated=True, num_classes=10).eval()
+    state = {name: random_tensor(name, tuple(tensor.shape)) for name, tensor in net.state_dict().items()}
+    load(net, state)
+    write_tensors(tmp_path / "model.safetensors", state, {})
+    images = random_images(64)
+    (expected,), _ = run_original(net, images)
+
+    def error(**options):
+        weights = tmp_path / "model.safetensors"
+        model = zoo.create_model("mobilenet_v3_large", output_stride=16, weights=weights, **options)
+        model.eval()
+        with force_lowering("native"):
+            return error_of(np.asarray(nnx.jit(lambda model, images: model(images))(model, images)), expected)
+
+    assert error() < 1e-4
+    assert error(dilates_first=False) > 1e-2

@@ -22,6 +22,7 @@ class NameMap:
         convolutions: our linear layers that are convolutions there.
         fixed: tensors there that are not learned, and that our model does without -> their values.
         unused: how the names of tensors begin that have no place in our model.
+        dilates_first: `Net.dilates_first` there; None if nothing depends on it.
         epsilon: what the batch norms there add to the variance; None if they differ, as ours then do by themselves.
     """
 
@@ -30,6 +31,7 @@ class NameMap:
     convolutions: frozenset[str] = frozenset()
     fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    dilates_first: bool | None = None
     epsilon: float | None = 1e-5
 
 

@@ -14,9 +14,15 @@ class Net(nnx.Module):
 
     Attributes:
         feature_strides: name of each feature map -> its stride over the input image, finest first.
+        dilates_first: whether the first block of a stage that is dilated in place of its stride is dilated itself; None
+            if implementations of the net do not differ in that.
     """
 
     feature_strides: dict[str, int]
+    dilates_first: bool | None = None
+
+    def dilate_first(self, dilates_first: bool) -> None:
+        """Sets `dilates_first` where it is not None."""
 
     def features(self, x: jax.Array) -> dict[str, jax.Array]:
         """The named stage outputs, finest first; shapes (N, H / stride, W / stride, channels).

@@ -18,6 +18,7 @@ from zoo.models._names import NameMap, blocks, timm_inverted_residuals, torchvis
 from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
 from zoo.models._width import scale_channels
+from zoo.ops import symmetric_padding
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
@@ -80,7 +81,8 @@ class MobileNetV3(ImageClassifier):
         small_images: the 32×32 form, without the first two strides: the last map is 4×4 at 32×32.
         output_stride: limits the stride of the maps by dilation; None for the whole 32 (8 in the 32×32 form).
         dilates_first: whether the first block of a stage that is dilated in place of its stride is dilated itself, as
-            torchvision has it; TensorFlow and timm leave it undilated.
+            torchvision has it; TensorFlow and timm leave it undilated. Unless it is given, weights that are loaded
+            set it by where they come from.
         reduced_tail: halves the channels of the last stage and the expansion of its first block, for dense prediction
             (section 6.4); the weights of ImageNet do not fit.
         dropout: rate before the head.
@@ -119,6 +121,7 @@ class MobileNetV3(ImageClassifier):
         if size not in _NUM_FEATURES:
             raise ValueError(f"size={size!r} is not one of the paper's: {', '.join(_NUM_FEATURES)}")
         self.size = size
+        self.dilates_first = dilates_first
         shared: dict[str, Any] = {"norm": norm, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         unit: Callable[..., ConvNormAct] = partial(ConvNormAct, act=act, **shared)
         plan = StridePlan(output_stride, dilates_first)
@@ -161,6 +164,17 @@ class MobileNetV3(ImageClassifier):
         self.act = act
         self._init_head(num_features, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
 
+    def dilate_first(self, dilates_first: bool) -> None:
+        self.dilates_first = dilates_first
+        before = 1
+        for stage in self.stages:
+            first, dilation = stage[0].depthwise.conv, stage[-1].depthwise.conv.kernel_dilation
+            wanted = dilation if dilates_first else before
+            if first.kernel_dilation != wanted and len(stage) > 1:
+                pixels = symmetric_padding(first.kernel_size[0], wanted)
+                first.kernel_dilation, first.padding = wanted, ((pixels, pixels), (pixels, pixels))
+            before = dilation
+
     def embed(self, x: jax.Array) -> jax.Array:
         """The vector that the head classifies, shape (N, num_features)."""
         return self.act(self.after_pooling(super().embed(x)))
@@ -179,8 +193,8 @@ class MobileNetV3(ImageClassifier):
         timm = timm_inverted_residuals(self.stages, depths)
         timm |= {"last": f"blocks.{len(depths)}.0.[conv,bn1]", "after_pooling": "conv_head"}
         return {
-            "torchvision": NameMap(torchvision, epsilon=1e-3),
-            "timm": NameMap(timm, convolutions=frozenset({"after_pooling"})),
+            "torchvision": NameMap(torchvision, dilates_first=True, epsilon=1e-3),
+            "timm": NameMap(timm, convolutions=frozenset({"after_pooling"}), dilates_first=False),
         }
 
 

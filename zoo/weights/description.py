@@ -91,8 +91,10 @@ def _is_numerics(value: Any) -> bool:
     if not isinstance(value, dict) or not value.keys() <= {field.name for field in fields(Numerics)}:
         return False
     epsilon = value.get("epsilon")
-    return (epsilon is None or (is_finite(epsilon) and epsilon >= 0)) and isinstance(
-        value.get("tensorflow_padding", False), bool
+    return (
+        (epsilon is None or (is_finite(epsilon) and epsilon >= 0))
+        and isinstance(value.get("tensorflow_padding", False), bool)
+        and isinstance(value.get("dilates_first"), bool | None)
     )
 
 
@@ -105,5 +107,8 @@ _SCHEMA: dict[str, tuple[Callable[[Any], bool], str]] = {
     "interpolation": (is_interpolation, "bilinear or bicubic"),
     "mean": (is_three_numbers, "three numbers"),
     "std": (is_three_positive_numbers, "three numbers above 0"),
-    "numerics": (_is_numerics, "a mapping with epsilon, a number or null, and tensorflow_padding, true or false"),
+    "numerics": (
+        _is_numerics,
+        "a mapping with epsilon, a number or null, tensorflow_padding, true or false, and dilates_first, that or null",
+    ),
 }

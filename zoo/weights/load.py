@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +14,9 @@ from flax import nnx
 from zoo.blocks.batch_norm import CONVERGED, BatchNorm
 from zoo.models._names import NameMap
 from zoo.models._net import Net
+from zoo.models._segmenter import Segmenter
 from zoo.weights.checkpoint import Checkpoint, find_checkpoint
-from zoo.weights.name_map import TorchTensor, name_maps, torch_tensors
+from zoo.weights.name_map import TorchTensor, name_maps, prefixes, torch_tensors
 from zoo.weights.numerics import Numerics
 from zoo.weights.safetensors import variables
 
@@ -23,9 +24,14 @@ _SHOWN = 5  # tensors named in a line
 
 
 def load_weights(
-    model: nnx.Module, weights: str | os.PathLike[str] | Checkpoint, *, strict: bool = True, set_epsilon: bool = True
+    model: nnx.Module,
+    weights: str | os.PathLike[str] | Checkpoint,
+    *,
+    strict: bool = True,
+    set_epsilon: bool = True,
+    set_dilation: bool = True,
 ) -> None:
-    """Reads weights into a model of the same architecture.
+    """Reads weights into a model of the same architecture, or those of a classifier into the body of a `Segmenter`.
 
     Whose names the tensors have is recognised, and the model takes over the `Numerics` that belong to them. A head for
     another number of classes stays as it is, with a warning.
@@ -36,6 +42,7 @@ def load_weights(
         strict: whether tensors that are missing, left over or of another shape are an error; if not, they are passed
             over with a warning, but at least half of the model's tensors must fit.
         set_epsilon: whether the batch norms take over the epsilon that belongs to the weights.
+        set_dilation: whether the model takes over `dilates_first` from where the weights come from.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -43,32 +50,37 @@ def load_weights(
             them are named.
         WeightsUnavailableError: if the weights cannot be fetched.
     """
-    fit_weights(model, find_checkpoint(weights), strict=strict).load(model, set_epsilon=set_epsilon)
+    fitting = fit_weights(model, find_checkpoint(weights), strict=strict)
+    fitting.load(model, set_epsilon=set_epsilon, set_dilation=set_dilation)
 
 
 @dataclass(frozen=True)
 class FittingWeights:
-    """Tensors that fit a model, in its own layouts.
+    """Tensors that fit a model, or its body, in its own layouts.
 
     Attributes:
-        tensors: name of the model's variable -> its value.
+        tensors: name of the variable -> its value.
         numerics: how the net computes with them.
         warnings: what the user has to know once they are loaded, in a line each.
+        of_body: whether they are for the body of a `Segmenter`, which is dilated as the net wants it.
     """
 
     tensors: dict[str, np.ndarray]
     numerics: Numerics
     warnings: tuple[str, ...]
+    of_body: bool = False
 
-    def load(self, model: nnx.Module, *, set_epsilon: bool) -> None:
+    def load(self, model: nnx.Module, *, set_epsilon: bool, set_dilation: bool) -> None:
         """Puts them into the model that they fit."""
+        if self.of_body and isinstance(model, Segmenter):
+            model, set_dilation = model.body, False
         targets = variables(model)
         for name, tensor in self.tensors.items():
             targets[name][...] = jnp.asarray(tensor)
         for path, layer in nnx.iter_modules(model):
             if isinstance(layer, BatchNorm) and ".".join(map(str, (*path, "mean"))) in self.tensors:
                 layer.num_batches[...] = jnp.float32(CONVERGED)
-        self.numerics.apply(model, set_epsilon=set_epsilon)
+        self.numerics.apply(model, set_epsilon=set_epsilon, set_dilation=set_dilation)
         for line in self.warnings:
             warnings.warn(line, stacklevel=3)
 
@@ -84,6 +96,14 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
     Raises:
         ValueError: as `load_weights`.
     """
+    if isinstance(model, Segmenter) and _is_of_body(model, checkpoint):
+        fitting = fit_weights(model.body, checkpoint, strict=strict)
+        heads = sorted({name.split(".")[0] for name in variables(model)} - {"body"})
+        line = (
+            f"{checkpoint.path} is of a classifier and becomes the body: what it has after the features is not used, "
+            f"and newly initialised here: {', '.join(heads)}"
+        )
+        return replace(fitting, warnings=(*fitting.warnings, line), of_body=True)
     tensors = checkpoint.tensors
     targets = variables(model)
     expected, names = _recognise(model, checkpoint)
@@ -139,8 +159,8 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
         lines.append(f"{checkpoint.path} is for another number of classes: {', '.join(kept)} stay newly initialised")
     if broken := [ours for ours, tensor in fitting.items() if not np.isfinite(tensor.astype(np.float32)).all()]:
         raise ValueError(f"{checkpoint.path} holds NaN or infinity in {_first(broken)}")
-    numerics = checkpoint.numerics or Numerics(names.epsilon if names else None)
-    return FittingWeights(fitting, numerics, tuple(lines))
+    of_names = Numerics(names.epsilon, dilates_first=names.dilates_first) if names else Numerics()
+    return FittingWeights(fitting, checkpoint.numerics or of_names, tuple(lines))
 
 
 def classes_of(model: Net, checkpoint: Checkpoint) -> int:
@@ -149,29 +169,41 @@ def classes_of(model: Net, checkpoint: Checkpoint) -> int:
     Raises:
         ValueError: if they are of another model.
     """
+    if isinstance(model, Segmenter) and _is_of_body(model, checkpoint):
+        return model.num_classes
     expected, _ = _recognise(model, checkpoint)
     _, there = _numbers_of_classes(model, expected, checkpoint)
     return there
 
 
+def _is_of_body(model: Segmenter, checkpoint: Checkpoint) -> bool:
+    """Whether the names in the file are those of a classifier like the body, rather than of the whole net."""
+    of_body, of_all = (_known(_most_alike(net, checkpoint)[0], checkpoint) for net in (model.body, model))
+    return of_body > of_all
+
+
 def _recognise(model: nnx.Module, checkpoint: Checkpoint) -> tuple[dict[str, TorchTensor], NameMap | None]:
     """Our variables and the tensors of the file that belong to them, by the names that most tensors have."""
+    best = _most_alike(model, checkpoint)
+    known, total = _known(best[0], checkpoint), len(best[0])
+    if known < total / 2:
+        raise ValueError(
+            f"{checkpoint.path} is of another model: of the {total} tensors that {type(model).__name__} has in "
+            f"{' and in '.join(('the zoo', *name_maps(model)))} it has {known}"
+        )
+    return best
+
+
+def _most_alike(model: nnx.Module, checkpoint: Checkpoint) -> tuple[dict[str, TorchTensor], NameMap | None]:
     shapes = {name: tuple(variable.shape) for name, variable in variables(model).items()}
     best: tuple[dict[str, TorchTensor], NameMap | None] = (
         {name: TorchTensor(name, shape, None, shape) for name, shape in shapes.items()},
         None,
     )
-    maps = name_maps(model)
-    for names in maps.values():
+    for names in name_maps(model).values():
         candidate = torch_tensors(model, names)
         if _known(candidate, checkpoint) > _known(best[0], checkpoint):
             best = candidate, names
-    known = _known(best[0], checkpoint)
-    if known < len(shapes) / 2:
-        raise ValueError(
-            f"{checkpoint.path} is of another model: of the {len(shapes)} tensors that {type(model).__name__} has in "
-            f"{' and in '.join(('the zoo', *maps))} it has {known}"
-        )
     return best
 
 
@@ -188,8 +220,12 @@ def _unused(model: nnx.Module, names: NameMap | None) -> tuple[str, ...]:
     """How the names of the tensors begin that have no place in the model, and need none."""
     unused = (*names.unused, *names.fixed) if names else ()
     if isinstance(model, Net) and not model.num_classes:
-        heads = [names.layers.get(layer) if names else layer for layer in model.layers_of_classes()]
-        unused += tuple(f"{head}." for head in heads if head)
+        # Two libraries may differ in nothing but what comes after the features, which the body of a dense net lacks.
+        layers = [layer for known in name_maps(model).values() for layer in known.layers.items()]
+        if names is None:
+            layers = [(ours, ours) for ours in (*model.layers_of_classes(), *dict(layers))]
+        gone = [theirs for ours, theirs in layers if getattr(model, ours.split(".")[0], None) is None]
+        unused += tuple(prefix for theirs in gone for prefix in prefixes(theirs))
     return unused
 
 

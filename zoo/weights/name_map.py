@@ -91,6 +91,12 @@ def torch_tensors(model: nnx.Module, names: NameMap) -> dict[str, TorchTensor]:
     return tensors
 
 
+def prefixes(theirs: str) -> list[str]:
+    """How the names of a layer's tensors begin, given what a `NameMap` calls it."""
+    pair = _PAIR.fullmatch(theirs)
+    return [f"{theirs}."] if pair is None else [f"{pair[1]}{name}." for name in pair.groups()[1:]]
+
+
 def counters(model: nnx.Module, names: NameMap) -> list[str]:
     """The names of the counters of batches that PyTorch's batch norms have and ours do without."""
     return [

@@ -27,7 +27,7 @@ from zoo.weights.unavailable import WeightsUnavailableError
 _SECONDS = 5  # to wait for an answer
 _FILES = ("config.json", "model.safetensors")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TENSORFLOW = Numerics(epsilon=1e-3, tensorflow_padding=True)
+_TENSORFLOW = Numerics(epsilon=1e-3, tensorflow_padding=True, dilates_first=False)
 
 
 def fetch(name: str) -> Path:
