@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -208,7 +209,7 @@ def test_predict_computes_without_batch_norms(run_directory, tmp_path, capsys, m
 
 
 def test_predict_names_what_it_cannot_read_and_classifies_the_rest(run_directory, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys.modules["zoo.cli.predict"], "_BATCH", 2)
+    monkeypatch.setattr(import_module("zoo.cli.predict"), "_BATCH", 2)
     good = [str(tmp_path / f"{number}.png") for number in range(3)]
     for picture in good:
         Image.new("RGB", (40, 30)).save(picture)
@@ -248,3 +249,58 @@ def test_weights_that_do_not_tell_their_model_need_its_name(tmp_path, capsys):
     save_weights(zoo.create_model("mobilenet_v2", width=0.35), tmp_path / "w.safetensors")
     assert main(["convert", str(tmp_path / "w.safetensors"), str(tmp_path / "o.safetensors"), "--to", "timm"]) == 2
     assert "does not tell which model it is of; name it by --model" in capsys.readouterr().err
+
+
+def make_segmenter(tmp_path: Path) -> Path:
+    """Weights of a net that takes dark pixels for class 0 and bright ones for class 1."""
+    net = zoo.create_model("lraspp_mobilenet_v3_large", num_classes=2, width=0.25, small_images=True)
+    path = tmp_path / "net.safetensors"
+    options = {"num_classes": 2, "width": 0.25, "small_images": True}
+    description = {"model": "lraspp_mobilenet_v3_large", "options": options, "class_names": ["dark", "bright"]}
+    save_weights(net, path, {**description, "image_size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3})
+    return path
+
+
+def test_segment_writes_masks_and_overlays_of_the_size_of_the_pictures(tmp_path, capsys, monkeypatch):
+    weights = make_segmenter(tmp_path)
+
+    def brightness(net, x):
+        return jnp.stack([-x.mean(-1), x.mean(-1)], -1)
+
+    monkeypatch.setattr(zoo.Segmenter, "__call__", brightness)
+    monkeypatch.setattr(zoo, "fuse", lambda net: net)
+    pixels = np.zeros((30, 60, 3), np.uint8)
+    pixels[:, 20:] = 255
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    argv = ["segment", str(tmp_path / "wide.png"), str(tmp_path / "broken.png"), "--weights", str(weights)]
+    for more in ((), ("--crf",)):
+        assert main([*argv, "--output", str(tmp_path / "out"), *more]) == 1
+        output = capsys.readouterr()
+        assert "broken.png" in output.err
+        assert output.out.splitlines()[0] == f"{tmp_path / 'wide.png'} -> {tmp_path / 'out' / 'wide.png'}"
+        assert [line.split()[1] for line in output.out.splitlines()[1:]] == ["bright", "dark"]
+        with Image.open(tmp_path / "out" / "wide.png") as mask:
+            assert (mask.mode, mask.size, mask.getpalette()[3:6]) == ("P", (60, 30), [128, 0, 0])
+            expected = np.arange(60) >= 20
+            np.testing.assert_array_equal(np.asarray(mask)[:, expected][:, 2:], 1)
+            np.testing.assert_array_equal(np.asarray(mask)[:, ~expected][:, :-2], 0)
+        with Image.open(tmp_path / "out" / "wide-overlay.png") as overlay:
+            assert overlay.size == (60, 30)
+            assert overlay.getpixel((50, 10)) == (191, 127, 127)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["wide-overlay.png", "wide.png"]
+
+
+def test_segment_writes_over_no_picture(tmp_path, capsys, run_directory):
+    weights = str(make_segmenter(tmp_path))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "x.png")
+    both = [str(tmp_path / folder / "x.png") for folder in ("a", "b")]
+    assert main(["segment", *both, "--weights", weights, "--output", str(tmp_path / "out")]) == 2
+    assert "would both be written to" in capsys.readouterr().err
+    assert main(["segment", both[0], "--weights", weights, "--output", str(tmp_path / "a")]) == 2
+    assert "would be written over a picture" in capsys.readouterr().err
+    assert main(["segment", both[0], "--weights", str(run_directory), "--output", str(tmp_path / "out")]) == 2
+    assert "gives one label an image; `zoo predict` shows it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

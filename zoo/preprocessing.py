@@ -102,6 +102,22 @@ def resized_crop(image: Image.Image, how: Preprocessing) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + how.input_size, top + how.input_size)))
 
 
+def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height of a picture whose longer side becomes `side` pixels."""
+    scale = side / max(size)
+    width, height = (max(1, round(scale * length)) for length in size)
+    return width, height
+
+
+def padded(image: Image.Image, side: int, fill: int | tuple[int, ...]) -> Image.Image:
+    """A picture at the top left of a square of `side` pixels; the right or the bottom has the colour `fill`."""
+    from PIL import Image
+
+    square = Image.new(image.mode, (side, side), fill)
+    square.paste(image)
+    return square
+
+
 def _without_far_ends(image: Image.Image, how: Preprocessing) -> Image.Image:
     """The middle of a very long picture: resized whole, a line of one pixel's width would take gigabytes."""
     longest = 10 * min(image.size) * max(1, math.ceil(how.input_size / how.resize_size))

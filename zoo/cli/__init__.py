@@ -66,6 +66,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
     from zoo.cli.export import export
     from zoo.cli.list import list_models
     from zoo.cli.predict import predict
+    from zoo.cli.segment import segment
     from zoo.cli.summary import summary
     from zoo.cli.tune import tune
 
@@ -77,6 +78,7 @@ def _commands() -> dict[str, Callable[..., Any]]:
         "convert": convert,
         "export": export,
         "predict": predict,
+        "segment": segment,
         "eval": evaluate,
         "compare": compare,
     }

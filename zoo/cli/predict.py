@@ -42,7 +42,7 @@ def predict(
         raise ValueError("there are no images; name the files of some, or folders")
     if top < 1:
         raise ValueError(f"--top must be at least 1, not {top}")
-    files = _files(images)
+    files = find_files(images)
 
     import json as json_format
 
@@ -64,7 +64,7 @@ def predict(
         # One program for all batches: the last is filled up.
         filled = np.resize(batch, (min(len(files), _BATCH), *batch.shape[1:]))
         shares = np.asarray(classify(net, filled))[: len(paths)]
-        class_names = class_names or _class_names(checkpoint, shares.shape[1])
+        class_names = class_names or class_names_of(checkpoint, shares.shape[1])
         for path, row in zip(paths, shares, strict=True):
             likeliest = [(class_names[number], float(row[number])) for number in np.argsort(-row)[:top]]
             if json:
@@ -78,7 +78,7 @@ def predict(
     return 0 if classified == len(files) else 1
 
 
-def _files(images: Iterable[Path]) -> list[Path]:
+def find_files(images: Iterable[Path]) -> list[Path]:
     """The pictures that are named, and those in the folders that are.
 
     Raises:
@@ -98,7 +98,7 @@ def _files(images: Iterable[Path]) -> list[Path]:
     return files
 
 
-def _class_names(checkpoint: Checkpoint, count: int) -> list[str]:
+def class_names_of(checkpoint: Checkpoint, count: int) -> list[str]:
     """Those that the weights tell, else those of ImageNet if there are as many, else numbers."""
     from zoo.cli.weights import imagenet_names
 

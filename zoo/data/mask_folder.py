@@ -20,7 +20,7 @@ from zoo.data.dataset import IGNORED, Dataset, DataUnavailableError, Source, fin
 from zoo.data.picture_index import SUFFIXES, PictureIndex, counted, describe_unused
 from zoo.data.split_folders import describe_others, find_splits
 from zoo.pictures import read_indices, read_mask, read_picture
-from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, fitted_size, padded
 
 CLASSES_FILE = "classes.txt"
 PADDING = tuple(round(255 * mean) for mean in IMAGENET_MEAN)  # the colour that is about zero when it is normalised
@@ -74,14 +74,10 @@ class MaskedPictures:
         for value, count in enumerate(mask.histogram()):
             if count and value not in self._classes:
                 raise ValueError(f"the mask {mask_path} has {counted(count, 'pixel')} of {value}, {self._not_known()}")
-        scale = self._image_size / max(mask.size)
-        width, height = (max(1, round(scale * length)) for length in mask.size)
-        square = (self._image_size, self._image_size)
-        image = Image.new("RGB", square, PADDING)
-        image.paste(picture.resize((width, height), Image.Resampling.BILINEAR))
-        label = Image.new("L", square, IGNORED)
+        side, size = self._image_size, fitted_size(mask.size, self._image_size)
+        image = padded(picture.resize(size, Image.Resampling.BILINEAR), side, PADDING)
         classes = mask.point([self._classes.get(value, IGNORED) for value in range(256)])
-        label.paste(classes.resize((width, height), Image.Resampling.NEAREST))
+        label = padded(classes.resize(size, Image.Resampling.NEAREST), side, IGNORED)
         return {"image": np.asarray(image), "label": np.asarray(label)}
 
     @cached_property
