@@ -20,6 +20,10 @@ class AuxiliaryClassifier(ImageClassifier):
 
     auxiliary_heads: nnx.List
 
+    @property
+    def has_auxiliary(self) -> bool:
+        return bool(self.auxiliary_heads)
+
     def inner_maps(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         """The last map, and those that the auxiliary heads classify."""
         raise NotImplementedError

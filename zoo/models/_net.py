@@ -46,6 +46,11 @@ class Net(nnx.Module):
         """How many classes the net tells apart; 0 for no head."""
         raise NotImplementedError
 
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether there are further logits to train with, which `logits_with_auxiliary` gives."""
+        return False
+
     def first_convolution(self) -> tuple[str, int | None]:
         """Where the convolution is that sees the channels of the images, and how many these are, if there is one."""
         raise NotImplementedError

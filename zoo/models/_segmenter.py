@@ -93,6 +93,10 @@ class Segmenter(Net):
         """
         return self.scores(self.body.block_outputs(x)).astype(jnp.float32)
 
+    @property
+    def has_auxiliary(self) -> bool:
+        return bool(self.auxiliary_heads)
+
     def logits_with_auxiliary(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         """The logits of the head and those of the auxiliary heads, from one pass; all (N, H, W, num_classes), float32.
 

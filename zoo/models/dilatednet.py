@@ -130,6 +130,32 @@ class DilatedNet(Segmenter):
         return -(-reach // strides[-1]) * strides[-1]
 
     def dense_logits(self, x: jax.Array) -> jax.Array:
+        scores = self._front_end(x)
+        return (scores if self.context is None else run(self.context, scores)).astype(jnp.float32)
+
+    @property
+    def has_auxiliary(self) -> bool:
+        return self.context is not None
+
+    def logits_with_auxiliary(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        """The logits, and those of the front end, which the context module refines; (N, H, W, num_classes), float32.
+
+        The authors train the front end first and alone. Where both start at once, a loss of its own lets the front end
+        learn in spite of the ReLU that each of its scores goes through.
+
+        Raises:
+            ValueError: if the model was built without a context module, or the images have a wrong shape.
+        """
+        if self.context is None:
+            raise ValueError("the model has no context module, so that the logits of its front end are its logits")
+        scores = self._front_end(x)
+        logits, auxiliary = (
+            self.upsample(of_part.astype(jnp.float32), x.shape[1:3]) for of_part in (run(self.context, scores), scores)
+        )
+        return logits, [auxiliary]
+
+    def _front_end(self, x: jax.Array) -> jax.Array:
+        """The scores before the context module: (N, H / stride, W / stride, num_classes)."""
         self._check_images(x)
         *_, stride = self.feature_strides.values()
         first, (rows, columns) = self.margin // stride, (length // stride for length in x.shape[1:3])
@@ -137,8 +163,7 @@ class DilatedNet(Segmenter):
             around = (self.margin, self.margin)
             x = jnp.pad(x, ((0, 0), around, around, (0, 0)), "reflect")
         scores = run(self.head, self.last_map(self.body.block_outputs(x)))
-        scores = scores[:, first : first + rows, first : first + columns]
-        return (scores if self.context is None else run(self.context, scores)).astype(jnp.float32)
+        return scores[:, first : first + rows, first : first + columns]
 
     def reset_head(self, num_classes: int, *, rngs: nnx.Rngs | None = None) -> None:
         """As `Segmenter.reset_head`; the context module, which works on scores, becomes a new one too."""

@@ -30,6 +30,7 @@ class TinySegmenter(nnx.Module):
         self.hidden = ConvNormAct(3, 4, norm=None, rngs=rngs)
         self.classify = nnx.Conv(4, classes, (1, 1), rngs=rngs)
         self.auxiliary_heads = nnx.List([nnx.Conv(4, classes, (1, 1), rngs=rngs)] if has_auxiliary else [])
+        self.has_auxiliary = has_auxiliary
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.classify(self.hidden(x)).astype(jnp.float32)

@@ -143,8 +143,8 @@ class Task(Protocol):
 
 
 def logits_of(model: Any, inputs: jax.Array) -> list[jax.Array]:
-    """The logits of a net, and those of its auxiliary heads where it has any."""
-    if not getattr(model, "auxiliary_heads", ()):
+    """The logits of a net, and the auxiliary ones where it has any."""
+    if not getattr(model, "has_auxiliary", False):
         return [model(inputs)]
     logits, auxiliary = model.logits_with_auxiliary(inputs)
     return [logits, *auxiliary]
