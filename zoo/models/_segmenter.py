@@ -204,7 +204,7 @@ def classifier(
     )
 
 
-def renewed(old: Conv, num_classes: int, rngs: nnx.Rngs) -> Conv:
+def renewed(old: Any, num_classes: int, rngs: nnx.Rngs) -> Conv:
     """A newly initialised layer for other classes in the place of one that `classifier` has made.
 
     Raises:

@@ -154,7 +154,7 @@ for _name, _paper, _body, _rates, _parameters, _mean_iou in (
             parameters=_parameters,
             task="segmentation",
             mean_iou=_mean_iou,
-            mean_iou_of=_mean_iou and "VOC 2012 val",
+            mean_iou_of="VOC 2012 val" if _mean_iou else None,
         ),
         body=_body,
         rates=_rates,

@@ -160,7 +160,7 @@ for _body, _parameters, _macs, _mean_iou, _tolerance in (
             macs=_macs,
             task="segmentation",
             mean_iou=_mean_iou,
-            mean_iou_of=_mean_iou and "VOC 2012 val",
+            mean_iou_of="VOC 2012 val" if _mean_iou else None,
             macs_tolerance=_tolerance,
         ),
         body=_body,

@@ -125,8 +125,10 @@ class DilatedNet(Segmenter):
         """How many pixels around its own a score sees, rounded up to the stride, so that scores stay where they are."""
         strides = [1, *self.feature_strides.values()]
         parts = zip((self.body.stem, *self.body.stages, self.head), (*strides, strides[-1]), strict=True)
-        convs = [(conv, stride) for part, stride in parts for _, conv in nnx.iter_modules(part)]
-        reach = sum(stride * conv.padding[0][0] for conv, stride in convs if isinstance(conv, Conv))
+        convs: list[tuple[Any, int]] = [
+            (layer, stride) for part, stride in parts for _, layer in nnx.iter_modules(part) if isinstance(layer, Conv)
+        ]
+        reach = sum(stride * conv.padding[0][0] for conv, stride in convs)
         return -(-reach // strides[-1]) * strides[-1]
 
     def dense_logits(self, x: jax.Array) -> jax.Array:
@@ -175,7 +177,8 @@ class DilatedNet(Segmenter):
         return "head.classify", "context"
 
     def torch_names(self) -> dict[str, NameMap]:
-        if self.body.stem.norm is not None:
+        stem: Any = self.body.stem
+        if stem.norm is not None:
             return {}  # the authors' nets have no normalisations
         layers = {"body.stem": "conv1_1", "head.fc6": "fc6", "head.fc7": "fc7"}
         for stage, members in enumerate(self.body.stages):

@@ -79,7 +79,8 @@ class DRNSeg(Segmenter):
         return ("head",)
 
     def torch_names(self) -> dict[str, NameMap]:
-        of_body = self.body.torch_names().get("fyu/drn")
+        body: Any = self.body
+        of_body = body.torch_names().get("fyu/drn")
         if of_body is None:
             return {}
 
@@ -88,7 +89,7 @@ class DRNSeg(Segmenter):
             part, _, rest = theirs.partition(".")
             if not part.startswith("layer"):
                 return "base.[0,1]"
-            return f"base.{int(part.removeprefix('layer')) + (2 if self.body.form == 'C' else 0)}.{rest}"
+            return f"base.{int(part.removeprefix('layer')) + (2 if body.form == 'C' else 0)}.{rest}"
 
         layers = {f"body.{ours}": inside(theirs) for ours, theirs in of_body.layers.items() if ours != "head"}
         *_, stride = self.feature_strides.values()

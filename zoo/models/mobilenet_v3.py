@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -166,8 +166,8 @@ class MobileNetV3(ImageClassifier):
 
     def dilate_first(self, dilates_first: bool) -> None:
         self.dilates_first = dilates_first
-        before = 1
-        for stage in self.stages:
+        before, stages = 1, cast(Any, self.stages)
+        for stage in stages:
             first, dilation = stage[0].depthwise.conv, stage[-1].depthwise.conv.kernel_dilation
             wanted = dilation if dilates_first else before
             if first.kernel_dilation != wanted and len(stage) > 1:

@@ -97,13 +97,13 @@ def fit_weights(model: nnx.Module, checkpoint: Checkpoint, *, strict: bool) -> F
         ValueError: as `load_weights`.
     """
     if isinstance(model, Segmenter) and _is_of_body(model, checkpoint):
-        fitting = fit_weights(model.body, checkpoint, strict=strict)
+        of_body = fit_weights(model.body, checkpoint, strict=strict)
         heads = sorted({name.split(".")[0] for name in variables(model)} - {"body"})
         line = (
             f"{checkpoint.path} is of a classifier and becomes the body: what it has after the features is not used, "
             f"and newly initialised here: {', '.join(heads)}"
         )
-        return replace(fitting, warnings=(*fitting.warnings, line), of_body=True)
+        return replace(of_body, warnings=(*of_body.warnings, line), of_body=True)
     tensors = checkpoint.tensors
     targets = variables(model)
     expected, names = _recognise(model, checkpoint)
