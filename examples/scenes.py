@@ -2,33 +2,21 @@
 
     uv run python examples/scenes.py [FILE]
 
-Below each image is its mask, in the colours at the top; the rims that are ignored are white. They are the first
+Below each image is its mask, in the colours at the top; the rims that are ignored are beige. They are the first
 training images, so that the same version draws the same picture.
 """
 
 from __future__ import annotations
 
-import colorsys
 import sys
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from zoo.data import scenes
-from zoo.data.dataset import IGNORED
+from zoo.palette import palette
 
 SIZE, COLUMNS, ROWS, GAP, LINE = 96, 7, 2, 2, 18  # pixels, but for the columns and rows
-
-
-def palette() -> np.ndarray:
-    """The colour of each value of a mask, uint8 (256, 3): black for the ground, white for what is ignored."""
-    colours = np.zeros((256, 3), np.uint8)
-    things = len(scenes.CLASS_NAMES) - 1
-    for index in range(things):
-        colours[1 + index] = np.multiply(colorsys.hsv_to_rgb(index / things, 0.7, 0.95 - 0.3 * (index % 2)), 255)
-    colours[IGNORED] = 255
-    return colours
 
 
 def main() -> None:
