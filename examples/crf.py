@@ -2,9 +2,9 @@
 
     uv run python examples/crf.py RUN [FILE]
 
-RUN is the directory of a run on `scenes`. The net's map of scores is a quarter as fine as the image, so that borders come
-out round; the CRF moves them to the edges of the image. Its deviations are those of DeepLab (1412.7062), scaled to 64
-pixels, but for the colours, which have noise here.
+RUN is the directory of a run on `scenes`. The net's map of scores is a quarter as fine as the image, so that borders
+come out round; the CRF moves them to the edges of the image. Its deviations are about an eighth of DeepLab's
+(1412.7062), for images of 64 pixels; only that of the colours is larger, as there is noise in them here.
 """
 
 from __future__ import annotations

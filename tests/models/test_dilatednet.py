@@ -151,3 +151,19 @@ def test_what_is_unknown_is_refused():
         abstract(context="huge")
     with pytest.raises(ValueError, match="padding='same' must be 'zeros' or 'reflect'"):
         abstract(padding="same")
+
+
+def test_the_scores_of_the_front_end_are_logits_to_train_with_too():
+    model = zoo.create_model("dilatednet", num_classes=3, width=0.125, small_images=True)
+    model.eval()
+    images = jnp.ones((1, 33, 40, 3))
+    logits, (auxiliary,) = nnx.jit(lambda model, x: model.logits_with_auxiliary(x))(model, images)
+    assert logits.shape == auxiliary.shape == (1, 33, 40, 3)
+    # A new context module is the ReLU of what it gets.
+    scores = nnx.jit(lambda model, x: model._front_end(x))(model, images)
+    np.testing.assert_allclose(auxiliary, model.upsample(scores, (33, 40)), atol=1e-6)
+    np.testing.assert_allclose(logits, model.upsample(jnp.maximum(scores, 0), (33, 40)), atol=1e-6)
+    alone = nnx.eval_shape(lambda: zoo.create_model("dilatednet_frontend", width=0.125, small_images=True))
+    assert not alone.has_auxiliary
+    with pytest.raises(ValueError, match="the model has no context module"):
+        alone.logits_with_auxiliary(images)
