@@ -9,7 +9,6 @@ from flax import nnx
 import zoo
 from tests.quick import output_of, randomise
 from zoo.analysis.cost import count_parameters
-from zoo.weights.safetensors import variables
 
 DENSE_SIZES = {  # of the logits before they are enlarged to 97×129
     "fcn_resnet50": (13, 17),
@@ -38,16 +37,7 @@ def test_logits_have_the_size_of_the_image(name):
 
 
 @every_family
-def test_the_small_form_labels_the_pixels_of_64x64_on_maps_of_stride_8_or_less(name):
-    model = abstract(name, num_classes=5, small_images=True, width=0.25)
-    images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
-    assert nnx.eval_shape(lambda model, x: model(x), model, images).shape == (2, 64, 64, 5)
-    dense = nnx.eval_shape(lambda model, x: model.dense_logits(x), model, images)
-    assert dense.shape[1] in (8, 16, 32)
-
-
-@every_family
-def test_every_layer_of_the_classes_can_be_made_anew(name):
+def test_the_small_form_labels_64x64_on_maps_of_stride_8_or_less_and_takes_other_classes(name):
     def replaced():
         model = zoo.create_model(name, num_classes=5, small_images=True, width=0.25)
         model.reset_head(3)
@@ -55,11 +45,10 @@ def test_every_layer_of_the_classes_can_be_made_anew(name):
 
     model = nnx.eval_shape(replaced)
     assert model.num_classes == 3
-    shapes, expected = (
-        {path: variable.shape for path, variable in variables(net).items()}
-        for net in (model, abstract(name, num_classes=3, small_images=True, width=0.25))
-    )
-    assert shapes == expected
+    images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
+    assert nnx.eval_shape(lambda model, x: model(x), model, images).shape == (2, 64, 64, 3)
+    dense = nnx.eval_shape(lambda model, x: model.dense_logits(x), model, images)
+    assert dense.shape[1] in (8, 16, 32)
 
 
 @pytest.mark.parametrize(

@@ -27,22 +27,22 @@ def rematerialise_blocks() -> Iterator[None]:
         yield
 
 
-def run(block: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """`block(x)`; within `rematerialise_blocks` computed again in the backward pass.
+def run(block: Callable[..., jax.Array], *maps: jax.Array) -> jax.Array:
+    """`block(*maps)`; within `rematerialise_blocks` computed again in the backward pass.
 
     Args:
         block: an `nnx.Module`.
-        x: shape (N, ...); so is the result.
+        *maps: shape (N, ...); so is the result.
     """
     if not _is_on.value:
-        return block(x)
+        return block(*maps)
     graph, *states = nnx.split(block, nnx.Param, ...)
 
-    def apply(params: nnx.State, others: nnx.State, x: jax.Array) -> tuple[jax.Array, nnx.State]:
+    def apply(params: nnx.State, others: nnx.State, *maps: jax.Array) -> tuple[jax.Array, nnx.State]:
         merged = nnx.merge(graph, params, others, copy=True)
-        return merged(x), nnx.state(merged, nnx.Not(nnx.Param))
+        return merged(*maps), nnx.state(merged, nnx.Not(nnx.Param))
 
-    y, others = _computed_twice(apply)(*states, x)
+    y, others = _computed_twice(apply)(*states, *maps)
     nnx.update(block, others)
     return y
 

@@ -76,7 +76,7 @@ class Segmenter(Net):
 
     def scores(self, outputs: BlockOutputs) -> jax.Array:
         """What the head makes of the outputs of the body's blocks: logits before upsampling."""
-        return self.head(self.last_map(outputs))
+        return run(self.head, self.last_map(outputs))
 
     def inner_map(self, outputs: BlockOutputs) -> jax.Array:
         """The map that the auxiliary head reads."""
@@ -109,7 +109,7 @@ class Segmenter(Net):
             raise ValueError("the model has no auxiliary heads; build it with auxiliary_heads=True, if it takes that")
         outputs = self.body.block_outputs(x)
         inner = self.inner_map(outputs)
-        maps = [self.scores(outputs), *(head(inner) for head in self.auxiliary_heads)]
+        maps = [self.scores(outputs), *(run(head, inner) for head in self.auxiliary_heads)]
         logits, *auxiliary = (self.upsample(logits.astype(jnp.float32), x.shape[1:3]) for logits in maps)
         return logits, auxiliary
 

@@ -13,6 +13,7 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm
 from zoo.blocks.conv_norm_act import Norm
 from zoo.models._pooling import max_pool
+from zoo.models._rematerialise import run
 from zoo.models._segmenter import BlockOutputs, Segmenter, classifier
 from zoo.models._vgg_head import VGGHead
 from zoo.models._width import scale_channels
@@ -128,7 +129,7 @@ class DeepLabV2(Segmenter):
             x = max_pool(x, stride=1)
             if len(self.head.branches) == 1:
                 x = nnx.avg_pool(x, (3, 3), padding=((1, 1), (1, 1)))
-        return self.head(x)
+        return run(self.head, x)
 
     def upsample(self, logits: jax.Array, size: Sequence[int]) -> jax.Array:
         *_, stride = self.feature_strides.values()

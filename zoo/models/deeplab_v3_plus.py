@@ -13,6 +13,7 @@ from flax.typing import Dtype
 
 from zoo.blocks import ASPP, BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Norm
+from zoo.models._rematerialise import run
 from zoo.models._segmenter import BlockOutputs, Segmenter, classifier
 from zoo.models.deeplab_v3 import BODY_OPTIONS, rates_at
 from zoo.ops import resize_bilinear
@@ -139,7 +140,7 @@ class DeepLabV3Plus(Segmenter):
         return self.map_at(outputs, self.low_stride)
 
     def scores(self, outputs: BlockOutputs) -> jax.Array:
-        return self.head(self.low_map(outputs), self.last_map(outputs))
+        return run(self.head, self.low_map(outputs), self.last_map(outputs))
 
 
 # The paper's figures at a single scale; of ResNet-50 and MobileNetV2 it has none with this decoder. Parameters as

@@ -12,6 +12,7 @@ from flax.typing import Dtype
 from zoo.blocks import BatchNorm, Conv, ConvNormAct
 from zoo.blocks.conv_norm_act import Norm
 from zoo.models._names import NameMap, under
+from zoo.models._rematerialise import run
 from zoo.models._segmenter import BlockOutputs, Segmenter, classifier, torchvision_body
 from zoo.ops import resize_bilinear
 from zoo.preprocessing import Preprocessing
@@ -149,7 +150,7 @@ class LRASPP(Segmenter):
         return self.map_at(outputs, stride // 2, first=self.form == "torchvision")
 
     def scores(self, outputs: BlockOutputs) -> jax.Array:
-        return self.head(self.low_map(outputs), self.last_map(outputs))
+        return run(self.head, self.low_map(outputs), self.last_map(outputs))
 
     def layers_of_classes(self) -> tuple[str, ...]:
         return "head.classify_low", "head.classify_high"
