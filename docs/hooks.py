@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+_SCORES = {"classification": "top-1", "segmentation": "mean IoU"}
 TABLES = "<!-- the tables of models -->"
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)#]*)(?:#[^)]*)?\)")
 
@@ -62,15 +63,17 @@ def model_tables() -> str:
             "",
             (inspect.getmodule(architecture).__doc__ or "").splitlines()[0],
             "",
-            "| name | parameters | MACs | input | top-1 | paper |",
+            f"| name | parameters | MACs | input | {_SCORES[zoo.model_info(names[0]).task]} | paper |",
             "| --- | ---: | ---: | ---: | ---: | --- |",
         ]
         for name in names:
             info = zoo.model_info(name)
             macs = "" if info.macs is None else figure(info.macs)
-            top1 = "" if info.top1 is None else f"{info.top1:.1f} %"
+            score = "" if info.top1 is None else f"{info.top1:.1f} %"
+            if info.mean_iou is not None:
+                score = f"{info.mean_iou:.1f} % ({info.mean_iou_of})"
             number = info.paper.removeprefix("arXiv:")
             paper = info.paper if number == info.paper else f"[{number}](https://arxiv.org/abs/{number})"
-            rows.append(f"| `{name}` | {figure(info.parameters)} | {macs} | {info.input_size} | {top1} | {paper} |")
+            rows.append(f"| `{name}` | {figure(info.parameters)} | {macs} | {info.input_size} | {score} | {paper} |")
         sections.append("\n".join(rows))
     return "\n\n".join(sections)
