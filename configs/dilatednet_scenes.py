@@ -17,4 +17,5 @@ def get_config() -> TrainConfig:
         epochs=8,
         batch_size=32,
         eval_batch_size=100,
+        auxiliary_loss=1.0,  # what the front end learns by
     )

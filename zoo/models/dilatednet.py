@@ -142,8 +142,8 @@ class DilatedNet(Segmenter):
     def logits_with_auxiliary(self, x: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
         """The logits, and those of the front end, which the context module refines; (N, H, W, num_classes), float32.
 
-        The authors train the front end first and alone. Where both start at once, a loss of its own lets the front end
-        learn in spite of the ReLU that each of its scores goes through.
+        The authors train the front end first, and the context module on its scores. Here both learn at once and yet so:
+        no gradient goes from the context module into the front end, which learns by these further logits alone.
 
         Raises:
             ValueError: if the model was built without a context module, or the images have a wrong shape.
@@ -152,7 +152,8 @@ class DilatedNet(Segmenter):
             raise ValueError("the model has no context module, so that the logits of its front end are its logits")
         scores = self._front_end(x)
         logits, auxiliary = (
-            self.upsample(of_part.astype(jnp.float32), x.shape[1:3]) for of_part in (run(self.context, scores), scores)
+            self.upsample(of_part.astype(jnp.float32), x.shape[1:3])
+            for of_part in (run(self.context, jax.lax.stop_gradient(scores)), scores)
         )
         return logits, [auxiliary]
 
