@@ -12,7 +12,7 @@ def get_config() -> TrainConfig:
         data=DataConfig(name="scenes"),
         augment=AugmentConfig(crop_padding=4, flip=True),
         optimizer=OptimizerConfig(name="adamw", learning_rate=3e-3, warmup=0.1),
-        epochs=8,
+        epochs=5,
         batch_size=32,
         eval_batch_size=100,
     )
