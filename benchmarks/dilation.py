@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import statistics
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import tyro
 from flax import nnx
+from flax.typing import Dtype
 from peer import Table
 
 import zoo
@@ -42,13 +43,17 @@ class SixLayers(Net):
     """(N, H, W, in_channels) -> logits (N, H, W, num_classes), float32: residual 3×3 convolutions at stride 2."""
 
     def __init__(
-        self, num_classes: int = 11, in_channels: int = 3, *, dilations: tuple[int, ...], rngs: nnx.Rngs, **dtypes: Any
+        self,
+        num_classes: int = 11,
+        in_channels: int = 3,
+        *,
+        dilations: tuple[int, ...],
+        dtype: Dtype | None = None,
+        rngs: nnx.Rngs,
     ) -> None:
-        self.stem = ConvNormAct(in_channels, 24, 3, stride=2, rngs=rngs, **dtypes)
-        self.layers = nnx.List(
-            [ConvNormAct(24, 24, 3, dilation=dilation, rngs=rngs, **dtypes) for dilation in dilations]
-        )
-        self.classify = Conv(24, num_classes, 1, rngs=rngs, **dtypes)
+        self.stem = ConvNormAct(in_channels, 24, 3, stride=2, dtype=dtype, rngs=rngs)
+        self.layers = nnx.List([ConvNormAct(24, 24, 3, dilation=rate, dtype=dtype, rngs=rngs) for rate in dilations])
+        self.classify = Conv(24, num_classes, 1, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         size = x.shape[1:3]
@@ -75,7 +80,9 @@ def main(runs: Annotated[Path, tyro.conf.Positional]) -> None:
         for seed in SEEDS:
             run = runs / f"{net.replace(', ', '-').replace(' ', '-')}-seed{seed}"
             if not (run / "weights.safetensors").is_file():
-                train(["--config", "dilatednet_scenes", *options.split(), "--seed", str(seed), "--output", str(run)])
+                command = ["--config", "dilatednet_scenes", *options.split(), "--seed", str(seed), "--output", str(run)]
+                if status := train(command):
+                    raise SystemExit(status)
             last = metrics.read(run)[-1]
             figures.setdefault(net, []).append({"seed": seed, "accuracy": last.test_accuracy, **last.more})
     environment = json.loads((run / "environment.json").read_text())
