@@ -26,8 +26,9 @@ def evaluate(
 
     Args:
         source: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
-        data: what to evaluate on: a directory of pictures in folders named after their classes, or shapes, scenes,
-            cifar10 or tfds/NAME; None for the data of the run.
+        data: what to evaluate on: a directory of pictures in folders named after their classes, for a segmentation net
+            in a folder images with their masks in a folder masks, or shapes, scenes, cifar10 or tfds/NAME; None for the
+            data of the run.
         directory: where that data set is; None for its usual place.
         model: name of the model, if the weights do not tell.
         confusion_matrix: a PNG file to draw the confusion matrix into.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from zoo.data import image_folder
+from zoo.data import image_folder, mask_folder
 from zoo.data.dataset import Dataset
 from zoo.data.fair import relabelled
 from zoo.ops.lowering.measured import RULES_ALONE, use_measurements
-from zoo.registry import create_model
+from zoo.preprocessing import Preprocessing
+from zoo.registry import Task, create_model, model_info
 from zoo.training import config as config_module
 from zoo.training.config import CONFIG_FILE, DATA_NAMES, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from zoo.training.devices import Devices
@@ -26,6 +27,12 @@ from zoo.training.tasks.task import Evaluation
 from zoo.weights.checkpoint import find_checkpoint, model_of
 
 _BATCH = 32  # examples at a time, where no run says how many
+
+_FolderLoader = Callable[[Path, int, Preprocessing | None, Sequence[str]], Dataset]
+_LOAD_FOLDER: dict[Task, _FolderLoader] = {
+    "classification": lambda folder, size, how, names: image_folder.load_test(folder, size, how),
+    "segmentation": lambda folder, size, how, names: mask_folder.load_test(folder, size, names),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +68,9 @@ def evaluate(
 
     Args:
         source: directory of a run, a file of weights, zoo/NAME, torchvision/NAME or timm/NAME.
-        data: a data set's name, as in a config, or a directory of pictures: those of `DIR/test/CLASS`, or
-            `DIR/valid/CLASS` or `DIR/val/CLASS`, or else those of `DIR/CLASS`. None for the data of the run.
+        data: a data set's name, as in a config, or a directory: of the pictures in `DIR/test`, or `DIR/valid` or
+            `DIR/val`, or else in `DIR` itself, in a folder for each class; for a segmentation net in a folder `images`
+            with their masks in `masks`. None for the data of the run.
         directory: where the data set is; None for the usual place, or that of the run.
         model: the name of the model, where weights do not tell.
 
@@ -86,6 +94,10 @@ def evaluate(
     else:
         config = TrainConfig(model=ModelConfig(model_of(checkpoint, model)), eval_batch_size=_BATCH)
         lowerings, preprocessing = RULES_ALONE, checkpoint.preprocessing
+    net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
+    if not net.num_classes:
+        raise ValueError(f"{source} has no head to evaluate")
+    names = checkpoint.class_names(net.num_classes)
     if data is None:
         wanted = config.data if directory is None else replace(config.data, directory=directory)
         dataset = load_data(replace(config, data=wanted), preprocessing)
@@ -93,12 +105,9 @@ def evaluate(
         dataset = load_data(replace(config, data=DataConfig(data, directory)), preprocessing)
     else:
         size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
-        dataset = image_folder.load_test(Path(data), size, preprocessing)
+        load_folder = _LOAD_FOLDER[model_info(config.model.name).task]
+        dataset = load_folder(Path(data), size, preprocessing, names or _numbered(net.num_classes))
     require_task(config.model.name, dataset)
-    net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
-    if not net.num_classes:
-        raise ValueError(f"{source} has no head to evaluate")
-    names = checkpoint.class_names(net.num_classes)
     dataset = replace(dataset, test=relabelled(dataset.test, _labels(dataset, names, net.num_classes, str(source))))
     if checkpoint.preprocessing is not None:
         dataset = replace(dataset, mean=checkpoint.preprocessing.mean, std=checkpoint.preprocessing.std)
@@ -116,6 +125,10 @@ def evaluate(
     evaluation = trainer.task.evaluation(findings, names or dataset.class_names)
     notes = (dataset.note,) if dataset.note else ()
     return Evaluated(config.model.name, dataset.name, len(dataset.test), notes, evaluation)
+
+
+def _numbered(classes: int) -> list[str]:
+    return [f"class {number}" for number in range(classes)]
 
 
 def _labels(dataset: Dataset, names: Sequence[str] | None, classes: int, source: str) -> np.ndarray:
