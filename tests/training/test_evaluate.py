@@ -124,6 +124,28 @@ def test_own_masks_hold_the_classes_of_the_net_or_those_of_their_own_names(brigh
         evaluate(brightness / "w.safetensors", str(photos))
 
 
+def test_views_of_a_segmentation_net_are_averaged(brightness, capsys):
+    photos, weights = brightness / "photos", brightness / "w.safetensors"
+    draw_halves(photos, classes=[0, 1])
+    plain = evaluate(weights, str(photos)).evaluation
+    # A net that sees single pixels takes mirror images and windows alike.
+    alike = evaluate(weights, str(photos), flip=True, window=2).evaluation
+    assert alike.loss == pytest.approx(plain.loss, rel=1e-5)
+    assert main(["eval", str(weights), "--data", str(photos), "--scales", "0.5", "1", "--window", "3", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "averaged over the image at the scales 0.5, 1, in windows of 3 pixels\n" in printed.err
+    assert json.loads(printed.out)["loss"] > plain.loss + 0.01  # at half of the size borders blur
+    assert main(["eval", str(weights), "--data", str(photos), "--scales", "0"]) == 2
+    assert "zoo: error: scales must be one or more numbers above 0, not (0.0,)\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--flip"], ["--window", "8"], ["--scales", "0.5", "2"]])
+def test_classifiers_have_no_views_to_average(run, option, capsys):
+    assert main(["eval", str(run), *option]) == 2
+    message = "zoo: error: views are averaged of the pixels of segmentation nets, not of a Tiny\n"
+    assert capsys.readouterr().err == message
+
+
 def draw(folder, **pictures):
     for name, values in pictures.items():
         (folder / name).mkdir(parents=True)
