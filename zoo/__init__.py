@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zoo.blocks.fusion import fuse
     from zoo.models._classifier import ImageClassifier
     from zoo.models._segmenter import Segmenter
+    from zoo.models._views import AveragedViews
     from zoo.preprocessing import Preprocessing, preprocess
     from zoo.registry import ModelInfo, create_model, list_models, model_info, register
     from zoo.weights.load import load_weights
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SUBPACKAGES = ("analysis", "blocks", "export", "models", "ops")
 _HOMES = {
+    "AveragedViews": "zoo.models._views",
     "ImageClassifier": "zoo.models._classifier",
     "ModelInfo": "zoo.registry",
     "Preprocessing": "zoo.preprocessing",
@@ -34,6 +36,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AveragedViews",
     "ImageClassifier",
     "ModelInfo",
     "Preprocessing",

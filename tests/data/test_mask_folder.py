@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from zoo.data import fair
 from zoo.data.dataset import IGNORED, Dataset, DataUnavailableError
-from zoo.data.mask_folder import PADDING, MaskedPictures, load
+from zoo.data.mask_folder import PADDING, MaskedPictures, load, load_test
 from zoo.data.stream import batches
 from zoo.pictures import UnreadablePictureError
 
@@ -340,3 +340,32 @@ def test_nothing_there(tmp_path: Path) -> None:
         load(tmp_path, 6, test_share=0.5)
     with pytest.raises(ValueError, match="image_size must be at least 1, not 0"):
         load(tmp_path, 0, test_share=0.5)
+
+
+@pytest.mark.parametrize("split", ["test", "valid", "val", "."])
+def test_a_test_set_alone(tmp_path: Path, split: str) -> None:
+    for number in range(3):
+        save_pair(tmp_path / "town" / split, f"{number}")
+    (tmp_path / "town" / "train").mkdir()
+    dataset = load_test(tmp_path / "town", 6, ["ground", "tree", "house", "sky"])
+    check(dataset)
+    assert dataset.train is dataset.test
+    assert (dataset.name, dataset.class_names) == ("town", ("ground", "tree", "house", "sky"))
+    where = "town" if split == "." else split
+    assert dataset.note == (
+        f"{where}: 3 pictures; no classes.txt: the 4 classes of the net, in their order; padded, not cropped, to 6 x 6"
+    )
+    (tmp_path / "town" / "classes.txt").write_text("house\nground\ntree\n")
+    dataset = load_test(tmp_path / "town", 6, ["ground", "tree", "house", "sky"])
+    assert dataset.class_names == ("house", "ground", "tree")
+    assert "3 pictures; 3 classes, which classes.txt names; padded" in dataset.note
+
+
+def test_a_test_set_must_be_there_and_fit(tmp_path: Path) -> None:
+    with pytest.raises(DataUnavailableError, match=r"there is no directory .*missing$"):
+        load_test(tmp_path / "missing", 6, ["a", "b"])
+    with pytest.raises(DataUnavailableError, match=r"no directory .*images; a picture images/NAME\.jpg has its mask"):
+        load_test(tmp_path, 6, ["a", "b"])
+    save_pair(tmp_path, "a", np.array([[2]], np.uint8))
+    with pytest.raises(ValueError, match="1 pixel of 2, which is no class: these are 0 to 1"):
+        load_test(tmp_path, 6, ["a", "b"]).test[0]

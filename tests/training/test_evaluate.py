@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -11,6 +12,7 @@ import zoo
 from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training
 from tests.e2e.tiny_train import Tiny
 from zoo import registry
+from zoo.blocks import Conv
 from zoo.cli import main
 from zoo.training.evaluate import evaluate
 from zoo.weights.safetensors import read_tensors, write_tensors
@@ -63,6 +65,85 @@ def dark_or_light(tmp_path):
     write_tensors(tmp_path / "w.safetensors", tensors, description | usual)
     write_tensors(tmp_path / "nameless.safetensors", tensors, {"model": "tiny", "options": OPTIONS} | usual)
     return tmp_path
+
+
+class Brightness(zoo.Segmenter):
+    """Dark pixels are of class 0, light ones of class 1, and none of class 2."""
+
+    def __init__(self, num_classes=3, *, dtype=None, rngs):
+        self.body = Tiny(3, small_images=True, rngs=rngs)
+        self.classify = Conv(3, num_classes, 1, use_bias=True, rngs=rngs)
+        self.classify.kernel[...] = jnp.zeros((1, 1, 3, num_classes)).at[..., 1].set(1)
+        self.classify.bias[...] = jnp.array([0, 0, -9])
+        self.auxiliary_heads = nnx.List([])
+
+    def __call__(self, x):
+        return self.classify(x)
+
+    def layers_of_classes(self):
+        return ("classify",)
+
+
+@pytest.fixture
+def brightness(tmp_path):
+    """Weights of `Brightness` with names, and without."""
+    zoo.register("brightness", Brightness, zoo.ModelInfo("", 4, 0, task="segmentation"))
+    said = {"model": "brightness", "options": {}, "image_size": 4, "mean": [0.5] * 3, "std": [0.5] * 3}
+    model = Brightness(rngs=nnx.Rngs(0))
+    zoo.save_weights(model, tmp_path / "w.safetensors", {**said, "class_names": ["dark", "light", "odd"]})
+    zoo.save_weights(model, tmp_path / "nameless.safetensors", said)
+    return tmp_path
+
+
+def draw_halves(folder, classes):
+    """A picture of 4 x 8 pixels, the upper half dark and the lower light, and a mask with these two classes."""
+    halves = np.repeat(np.array([0, 1], np.uint8), 2)[:, None].repeat(8, 1)
+    for name, pixels in (("images", np.stack([250 * halves] * 3, -1)), ("masks", np.array(classes, np.uint8)[halves])):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / name / "a.png")
+
+
+@pytest.mark.parametrize("split", ["", "test"])
+def test_own_masks_hold_the_classes_of_the_net_or_those_of_their_own_names(brightness, split, capsys):
+    photos = brightness / "photos"
+    draw_halves(photos / split, classes=[0, 2])
+    result = evaluate(brightness / "w.safetensors", str(photos))
+    # At 4 x 4 pixels, of which the lower two rows are padding.
+    np.testing.assert_array_equal(result.evaluation.confusion, [[4, 0, 0], [0, 0, 0], [0, 4, 0]])
+    assert result.class_names == ("dark", "light", "odd")
+    (note,) = result.notes
+    assert "no classes.txt: the 3 classes of the net" in note
+    assert evaluate(brightness / "nameless.safetensors", str(photos)).class_names == ("class 0", "class 1", "class 2")
+
+    (photos / "classes.txt").write_text("dark\nodd\nlight\n")
+    assert main(["eval", str(brightness / "w.safetensors"), "--data", str(photos), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["data"], values["accuracy"]) == ("photos", 1.0)
+    (photos / "classes.txt").write_text("dark\ngreen\nlight\n")
+    with pytest.raises(ValueError, match="does not know the classes green of photos; it knows dark, light, odd"):
+        evaluate(brightness / "w.safetensors", str(photos))
+
+
+def test_views_of_a_segmentation_net_are_averaged(brightness, capsys):
+    photos, weights = brightness / "photos", brightness / "w.safetensors"
+    draw_halves(photos, classes=[0, 1])
+    plain = evaluate(weights, str(photos)).evaluation
+    # A net that sees single pixels takes mirror images and windows alike.
+    alike = evaluate(weights, str(photos), flip=True, window=2).evaluation
+    assert alike.loss == pytest.approx(plain.loss, rel=1e-5)
+    assert main(["eval", str(weights), "--data", str(photos), "--scales", "0.5", "1", "--window", "3", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "averaged over the image at the scales 0.5, 1, in windows of 3 pixels\n" in printed.err
+    assert json.loads(printed.out)["loss"] > plain.loss + 0.01  # at half of the size borders blur
+    assert main(["eval", str(weights), "--data", str(photos), "--scales", "0"]) == 2
+    assert "zoo: error: scales must be one or more numbers above 0, not (0.0,)\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--flip"], ["--window", "8"], ["--scales", "0.5", "2"]])
+def test_classifiers_have_no_views_to_average(run, option, capsys):
+    assert main(["eval", str(run), *option]) == 2
+    message = "zoo: error: views are averaged of the pixels of segmentation nets, not of a Tiny\n"
+    assert capsys.readouterr().err == message
 
 
 def draw(folder, **pictures):

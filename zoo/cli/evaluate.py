@@ -16,6 +16,9 @@ def evaluate(
     data: str | None = None,
     directory: Path | None = None,
     model: str | None = None,
+    scales: tuple[float, ...] = (1.0,),
+    flip: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    window: int | None = None,
     confusion_matrix: Path | None = None,
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
@@ -26,10 +29,14 @@ def evaluate(
 
     Args:
         source: directory of a run, a file of weights, or zoo/NAME, torchvision/NAME or timm/NAME.
-        data: what to evaluate on: a directory of pictures in folders named after their classes, or shapes, scenes,
-            cifar10 or tfds/NAME; None for the data of the run.
+        data: what to evaluate on: a directory of pictures in folders named after their classes, for a segmentation net
+            in a folder images with their masks in a folder masks, or shapes, scenes, cifar10 or tfds/NAME; None for the
+            data of the run.
         directory: where that data set is; None for its usual place.
         model: name of the model, if the weights do not tell.
+        scales: of a segmentation net, average what it makes of the images at these scales.
+        flip: of a segmentation net, average what it makes of the images and of their mirror images.
+        window: of a segmentation net, show it parts of so many pixels a side that overlap by a third.
         confusion_matrix: a PNG file to draw the confusion matrix into.
         json: print one JSON object instead of tables.
     """
@@ -39,7 +46,7 @@ def evaluate(
     from zoo.training.evaluate import evaluate as evaluate_source
     from zoo.training.report import write_confusion_matrix
 
-    result = evaluate_source(source, data, directory=directory, model=model)
+    result = evaluate_source(source, data, directory=directory, model=model, scales=scales, flip=flip, window=window)
     for note in result.notes:
         print(note, file=sys.stderr)
     if confusion_matrix is not None:

@@ -18,7 +18,7 @@ from PIL import Image
 from zoo.data import fair
 from zoo.data.dataset import IGNORED, Dataset, DataUnavailableError, Source, fingerprint_of
 from zoo.data.picture_index import SUFFIXES, PictureIndex, counted, describe_unused
-from zoo.data.split_folders import describe_others, find_splits
+from zoo.data.split_folders import describe_others, find_splits, find_test
 from zoo.pictures import read_indices, read_mask, read_picture
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD, fitted_size, padded
 
@@ -158,7 +158,7 @@ def load(
         notes.append(f"{test_share:.3g} of them, {counted(len(test), 'picture')}, for the test")
     if train_directory != directory:
         used = {CLASSES_FILE, *(pairs.directory.name for pairs in found)}
-    notes += [class_note, f"padded, not cropped, to {image_size} x {image_size}", *describe_others(directory, used)]
+    notes += [class_note, _padding_note(image_size), *describe_others(directory, used)]
     return Dataset(
         directory.resolve().name,
         class_names,
@@ -170,6 +170,50 @@ def load(
         note="; ".join(notes),
         task="segmentation",
     )
+
+
+def load_test(directory: Path, image_size: int, class_names: Sequence[str]) -> Dataset:
+    """The pictures and masks of `directory/test`, or of `valid` or `val` or else of `directory` itself, to evaluate on.
+
+    Args:
+        directory: has the folders `images` and `masks`, or one that has. Its name becomes the data set's.
+        image_size: height and width in pixels of what a net sees.
+        class_names: those of the net, which the indices in the masks stand for where there is no
+            `directory/classes.txt`.
+
+    Returns:
+        A data set whose training pictures are those to test on.
+
+    Raises:
+        DataUnavailableError: if there are no such pictures.
+        OSError: if a folder or `classes.txt` cannot be read.
+        ValueError: if there is a picture without a mask or a mask without a picture, if `classes.txt` has fewer than
+            two names or more than 255, if one is empty or there twice, or if `image_size` is less than 1.
+    """
+    if not directory.is_dir():
+        raise DataUnavailableError(f"there is no directory {directory}")
+    pairs = _find_pairs(find_test(directory) or directory, image_size, skip_unreadable=False)
+    names, class_note = _names_in_file(directory) or (
+        tuple(class_names),
+        f"no {CLASSES_FILE}: the {len(class_names)} classes of the net, in their order",
+    )
+    classes = {index: index for index in range(len(names))} | {IGNORED: IGNORED}
+    test = MaskedPictures(pairs.directory, pairs.pictures, pairs.masks, image_size, classes)
+    return Dataset(
+        directory.resolve().name,
+        names,
+        image_size,
+        test,
+        test,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        note="; ".join((pairs.describe(), class_note, _padding_note(image_size))),
+        task="segmentation",
+    )
+
+
+def _padding_note(image_size: int) -> str:
+    return f"padded, not cropped, to {image_size} x {image_size}"
 
 
 def _find_pairs(directory: Path, image_size: int, skip_unreadable: bool) -> _Pairs:
@@ -220,20 +264,27 @@ def _by_name(paths: Sequence[str]) -> dict[str, str]:
     return named
 
 
+def _names_in_file(directory: Path) -> tuple[tuple[str, ...], str] | None:
+    """The names of the classes that `classes.txt` has, and what to say of them; None if there is no such file."""
+    file = directory / CLASSES_FILE
+    if not file.exists():
+        return None
+    try:
+        names = tuple(line.strip() for line in file.read_text("utf-8-sig").rstrip().split("\n"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} must be UTF-8, a name a line: {error}") from None
+    for number, name in enumerate(names, 1):
+        if not name or name in names[: number - 1]:
+            raise ValueError(f"line {number} of {file} is {name!r}; each line must name a class of its own")
+    if not 2 <= len(names) <= IGNORED:
+        raise ValueError(f"{file} has {counted(len(names), 'name')}; there must be from 2 to {IGNORED} classes")
+    return names, f"{len(names)} classes, which {CLASSES_FILE} names"
+
+
 def _class_names(directory: Path, found: Sequence[_Pairs]) -> tuple[tuple[str, ...], str]:
     """The names of the classes, and what to say of them."""
-    file = directory / CLASSES_FILE
-    if file.exists():
-        try:
-            names = tuple(line.strip() for line in file.read_text("utf-8-sig").rstrip().split("\n"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} must be UTF-8, a name a line: {error}") from None
-        for number, name in enumerate(names, 1):
-            if not name or name in names[: number - 1]:
-                raise ValueError(f"line {number} of {file} is {name!r}; each line must name a class of its own")
-        if not 2 <= len(names) <= IGNORED:
-            raise ValueError(f"{file} has {counted(len(names), 'name')}; there must be from 2 to {IGNORED} classes")
-        return names, f"{len(names)} classes, which {CLASSES_FILE} names"
+    if named := _names_in_file(directory):
+        return named
     masks = [pairs.directory / mask for pairs in found for mask in pairs.masks]
     print(f"Reading {counted(len(masks), 'mask')} in {directory}: there is no {CLASSES_FILE}", file=sys.stderr)
     with ThreadPoolExecutor() as pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from zoo.data import image_folder
+from zoo.data import image_folder, mask_folder
 from zoo.data.dataset import Dataset
 from zoo.data.fair import relabelled
+from zoo.models._views import AveragedViews
 from zoo.ops.lowering.measured import RULES_ALONE, use_measurements
-from zoo.registry import create_model
+from zoo.preprocessing import Preprocessing
+from zoo.registry import Task, create_model, model_info
 from zoo.training import config as config_module
 from zoo.training.config import CONFIG_FILE, DATA_NAMES, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from zoo.training.devices import Devices
@@ -26,6 +28,12 @@ from zoo.training.tasks.task import Evaluation
 from zoo.weights.checkpoint import find_checkpoint, model_of
 
 _BATCH = 32  # examples at a time, where no run says how many
+
+_FolderLoader = Callable[[Path, int, Preprocessing | None, Sequence[str]], Dataset]
+_LOAD_FOLDER: dict[Task, _FolderLoader] = {
+    "classification": lambda folder, size, how, names: image_folder.load_test(folder, size, how),
+    "segmentation": lambda folder, size, how, names: mask_folder.load_test(folder, size, names),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +61,14 @@ class Evaluated:
 
 
 def evaluate(
-    source: str | Path, data: str | None = None, *, directory: Path | None = None, model: str | None = None
+    source: str | Path,
+    data: str | None = None,
+    *,
+    directory: Path | None = None,
+    model: str | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    window: int | None = None,
 ) -> Evaluated:
     """Evaluates a net on a test set.
 
@@ -61,10 +76,12 @@ def evaluate(
 
     Args:
         source: directory of a run, a file of weights, zoo/NAME, torchvision/NAME or timm/NAME.
-        data: a data set's name, as in a config, or a directory of pictures: those of `DIR/test/CLASS`, or
-            `DIR/valid/CLASS` or `DIR/val/CLASS`, or else those of `DIR/CLASS`. None for the data of the run.
+        data: a data set's name, as in a config, or a directory: of the pictures in `DIR/test`, or `DIR/valid` or
+            `DIR/val`, or else in `DIR` itself, in a folder for each class; for a segmentation net in a folder `images`
+            with their masks in `masks`. None for the data of the run.
         directory: where the data set is; None for the usual place, or that of the run.
         model: the name of the model, where weights do not tell.
+        scales, flip, window: of a segmentation net, whose views are averaged as `zoo.AveragedViews` does it.
 
     Raises:
         DataUnavailableError: if the data is not there and cannot be had.
@@ -86,6 +103,12 @@ def evaluate(
     else:
         config = TrainConfig(model=ModelConfig(model_of(checkpoint, model)), eval_batch_size=_BATCH)
         lowerings, preprocessing = RULES_ALONE, checkpoint.preprocessing
+    net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
+    if not net.num_classes:
+        raise ValueError(f"{source} has no head to evaluate")
+    classes, names = net.num_classes, checkpoint.class_names(net.num_classes)
+    views = _describe_views(scales, flip, window)
+    judged = AveragedViews(net, scales, flip, window) if views else net
     if data is None:
         wanted = config.data if directory is None else replace(config.data, directory=directory)
         dataset = load_data(replace(config, data=wanted), preprocessing)
@@ -93,29 +116,40 @@ def evaluate(
         dataset = load_data(replace(config, data=DataConfig(data, directory)), preprocessing)
     else:
         size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
-        dataset = image_folder.load_test(Path(data), size, preprocessing)
+        load_folder = _LOAD_FOLDER[model_info(config.model.name).task]
+        dataset = load_folder(Path(data), size, preprocessing, names or _numbered(classes))
     require_task(config.model.name, dataset)
-    net = create_model(config.model.name, weights=checkpoint, dtype=jnp.dtype(config.model.dtype))
-    if not net.num_classes:
-        raise ValueError(f"{source} has no head to evaluate")
-    names = checkpoint.class_names(net.num_classes)
-    dataset = replace(dataset, test=relabelled(dataset.test, _labels(dataset, names, net.num_classes, str(source))))
+    dataset = replace(dataset, test=relabelled(dataset.test, _labels(dataset, names, classes, str(source))))
     if checkpoint.preprocessing is not None:
         dataset = replace(dataset, mean=checkpoint.preprocessing.mean, std=checkpoint.preprocessing.std)
     config = replace(
         config,
-        model=replace(config.model, num_classes=net.num_classes),
+        model=replace(config.model, num_classes=classes),
         optimizer=OptimizerConfig(),
         ema_decay=None,
         batch_norm="global",
         balance="none",
     )
-    trainer, state = Trainer.create(config, net, dataset, optax.identity(), Devices.find(config.devices))
+    trainer, state = Trainer.create(config, judged, dataset, optax.identity(), Devices.find(config.devices))
     with use_measurements(lowerings):
         findings = Evaluator(trainer, dataset.test, config.eval_batch_size)(trainer.place(state))
     evaluation = trainer.task.evaluation(findings, names or dataset.class_names)
-    notes = (dataset.note,) if dataset.note else ()
+    notes = tuple(filter(None, (dataset.note, views)))
     return Evaluated(config.model.name, dataset.name, len(dataset.test), notes, evaluation)
+
+
+def _describe_views(scales: Sequence[float], flip: bool, window: int | None) -> str:
+    """What to say of the views that are averaged; nothing for the image as it is."""
+    if (tuple(scales), flip, window) == ((1.0,), False, None):
+        return ""
+    parts = [f"averaged over the image at the scales {', '.join(f'{scale:g}' for scale in scales)}"]
+    parts += ["each also mirrored"] * flip
+    parts += [] if window is None else [f"in windows of {window} pixels"]
+    return ", ".join(parts)
+
+
+def _numbered(classes: int) -> list[str]:
+    return [f"class {number}" for number in range(classes)]
 
 
 def _labels(dataset: Dataset, names: Sequence[str] | None, classes: int, source: str) -> np.ndarray:
