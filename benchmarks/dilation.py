@@ -2,9 +2,10 @@
 
     uv run python benchmarks/dilation.py RUNS    # the folder of the runs; those that are finished are not made again
 
-Two pairs, each trained with three seeds by configs/dilatednet_scenes.py. Six layers behind a stem of stride 2,
-undilated and dilated, have the same parameters and multiply-accumulates and differ in their receptive fields alone. The
-small DilatedNet stands beside its front end alone. The figures go to benchmarks/results/dilation.json.
+Two pairs, trained with three seeds by configs/dilatednet_scenes.py. Six layers behind a stem of stride 2, undilated
+and dilated, have the same parameters and multiply-accumulates and differ in their receptive fields alone. The small
+DilatedNet stands beside its front end alone, which has learnt in the same run by its own loss, with no gradient from
+the context module. The figures go to benchmarks/results/dilation.json.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ from zoo.blocks import Conv, ConvNormAct
 from zoo.models._net import Net
 from zoo.ops import resize_bilinear
 from zoo.training import metrics
+from zoo.training.evaluate import evaluate
 from zoo.training.main import main as train
+from zoo.weights.checkpoint import find_checkpoint
 
 RESULTS = Path(__file__).parent / "results" / "dilation.json"
+_DILATEDNET, _FRONT_END = "DilatedNet", "its front end alone"
 _SIX = "--model.name six_layers --model.width None --model.dropout None"
 NETS = {
     "six layers, dilation 1": f"{_SIX} --model.options dilations 1,1,1,1,1,1",
     "six layers, dilation 1, 2, 4, 8, 4, 1": f"{_SIX} --model.options dilations 1,2,4,8,4,1",
-    "front end of DilatedNet": "--model.name dilatednet_frontend",
-    "DilatedNet": "--model.name dilatednet",
+    _DILATEDNET: "",
 }
 SEEDS = (0, 1, 2)
 
@@ -85,6 +88,8 @@ def main(runs: Annotated[Path, tyro.conf.Positional]) -> None:
                     raise SystemExit(status)
             last = metrics.read(run)[-1]
             figures.setdefault(net, []).append({"seed": seed, "accuracy": last.test_accuracy, **last.more})
+            if net == _DILATEDNET:
+                figures.setdefault(_FRONT_END, []).append({"seed": seed, **evaluate_front_end(run)})
     environment = json.loads((run / "environment.json").read_text())
     RESULTS.write_text(json.dumps({"environment": environment, "figures": figures}, indent=2) + "\n")
     table = Table("net", "mean IoU, %", "of the seeds", "pixel accuracy, %")
@@ -94,6 +99,17 @@ def main(runs: Annotated[Path, tyro.conf.Positional]) -> None:
         spread = f"{statistics.mean(scores):.2f} ± {statistics.stdev(scores):.2f}"
         table.add(net, spread, ", ".join(f"{score:.2f}" for score in scores), f"{accuracy:.2f}")
     print("\n".join(table.lines))
+
+
+def evaluate_front_end(run: Path) -> dict[str, float]:
+    """Figures of the front end in the weights of a run, on the test images."""
+    checkpoint = find_checkpoint(run)
+    description = {**checkpoint.description, "model": "dilatednet_frontend"}
+    front_end = zoo.create_model("dilatednet_frontend", weights=checkpoint, strict=False, **description["options"])
+    path = run / "front_end.safetensors"
+    zoo.save_weights(front_end, path, description)
+    figures = evaluate(path, "scenes").evaluation
+    return {"accuracy": figures.accuracy, "test_mean_iou": figures.mean_iou}
 
 
 if __name__ == "__main__":
