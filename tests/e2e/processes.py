@@ -42,6 +42,14 @@ THREE_EPOCHS = [
 ]
 
 
+THREE_EPOCHS_OF_MASKS = [
+    *("--model.name", "tiny_segmenter", "--model.width", "None", "--data.name", "scenes"),
+    *("--data.train-examples", "48", "--batch-size", "8", "--epochs", "3"),  # 6 steps an epoch
+    *("--data.test-examples", "20", "--ema-decay", "0.9", "--augment.random-scale", "0.5", "2"),
+    "--no-compilation-cache",
+]
+
+
 class Ended(NamedTuple):
     """What a process leaves."""
 

@@ -14,7 +14,7 @@ import pytest
 from flax import nnx
 
 import zoo
-from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training
+from tests.e2e.processes import THREE_EPOCHS, THREE_EPOCHS_OF_MASKS, Ended, figures, start_training
 from tests.e2e.tiny_train import Tiny
 from zoo.ops.lowering.geometry import ConvGeometry, Problem
 from zoo.ops.lowering.measured import Measurement, Measurements, device_of
@@ -68,6 +68,21 @@ def test_a_killed_run_ends_with_the_same_bits(place, step, left, uninterrupted, 
     assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
     assert figures(run) == figures(uninterrupted)
     assert figures(run)[-1]["step"] == LAST_STEP
+
+
+@pytest.mark.slow
+def test_a_killed_run_on_masks_ends_with_the_same_bits(tmp_path):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    ended = train("nowhere", 0, *THREE_EPOCHS_OF_MASKS, "--output", str(whole))
+    assert ended.returncode == 0, ended.stderr
+    assert train("training", 8, *THREE_EPOCHS_OF_MASKS, "--output", str(run)).returncode == -signal.SIGKILL
+    assert checkpoints(run) == [6]
+    ended = resume(run)
+    assert ended.returncode == 0, ended.stderr
+    assert (run / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+    assert figures(run) == figures(whole)
+    assert figures(run)[-1]["step"] == 18
+    assert 0 < figures(run)[-1]["test_mean_iou"] < 1
 
 
 def test_a_killed_fine_tune_goes_on_when_its_start_weights_have_moved(uninterrupted, tmp_path):

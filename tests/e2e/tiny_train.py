@@ -1,4 +1,4 @@
-"""`train.py` with a tiny model and an accident, `run(place, step, arguments of train.py)`.
+"""`train.py` with tiny models and an accident, `run(place, step, arguments of train.py)`.
 
 The place is `nowhere`; once the step is reached `training` (in mid-epoch), `before-checkpoint` or `in-checkpoint`, to
 be killed there with SIGKILL; `signal` or `interrupt-twice`, to send itself SIGTERM or two SIGINTs in a dispatch;
@@ -18,9 +18,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from zoo.blocks import ConvNormAct, DropPath
 from zoo.models._classifier import ImageClassifier, global_average_pool
+from zoo.models._segmenter import Segmenter, classifier
 from zoo.registry import ModelInfo, register
 from zoo.training import feed, loop
 from zoo.training.checkpoint import Checkpoints
@@ -37,6 +39,21 @@ class Tiny(ImageClassifier):
 
     def embed(self, x):
         return global_average_pool(self.drop_path(self.stem(x)))
+
+
+class TinySegmenter(Segmenter):
+    """The convolution of `Tiny` and a class for each pixel."""
+
+    def __init__(self, num_classes, *, dtype=None, rngs):
+        self.body = Tiny(num_classes, small_images=True, dtype=dtype, rngs=rngs)
+        self.head = classifier(16, num_classes, dtype=dtype, param_dtype=jnp.float32, rngs=rngs)
+        self.auxiliary_heads = nnx.List([])
+
+    def dense_logits(self, x):
+        return self.head(self.body.drop_path(self.body.stem(x))).astype(jnp.float32)
+
+    def layers_of_classes(self):
+        return ("head",)
 
 
 def die() -> None:
@@ -95,8 +112,9 @@ def arm(place: str, step: int) -> None:
 
 
 def run(place: str, step: int, arguments: list[str]) -> int:
-    """`main` with the tiny model; gives the exit status."""
+    """`main` with the tiny models; gives the exit status."""
     register("tiny", Tiny, ModelInfo("", 32, 0, 0))
+    register("tiny_segmenter", TinySegmenter, ModelInfo("", 64, 0, task="segmentation"))
     if place != "nowhere":
         arm(place, step)
     return main(arguments)

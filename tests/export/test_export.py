@@ -17,12 +17,14 @@ from flax import nnx
 from PIL import Image
 
 import zoo
-from tests.quick import randomise
+from tests.quick import output_of, randomise
 from zoo.blocks import ConvNormAct, InvertedResidual
 from zoo.cli import main
 from zoo.export import ExportError, Net, export_net, read_net
 from zoo.export import export as module
+from zoo.export.apart import run_apart
 from zoo.export.calibration import read_pictures
+from zoo.models.lraspp import LRASPPHead
 from zoo.preprocessing import Preprocessing, preprocess
 from zoo.weights.safetensors import save_weights
 
@@ -40,6 +42,20 @@ class Small(zoo.ImageClassifier):
         self.stem = ConvNormAct(3, 8, stride=2, rngs=rngs)
         self._init_stages([[InvertedResidual(8, 8, expansion_ratio=2, rngs=rngs)]], [2])
         self._init_head(8, num_classes, dropout=0.0, dtype=None, param_dtype=jnp.float32, rngs=rngs)
+
+
+class SmallSegmenter(zoo.Segmenter):
+    """Reads maps of stride 2 and 4, the latter pooled as well."""
+
+    def __init__(self, num_classes: int = 3, *, rngs: nnx.Rngs) -> None:
+        self.body = Small(rngs=rngs)
+        self.coarse = ConvNormAct(8, 8, stride=2, rngs=rngs)
+        self.head = LRASPPHead(8, 8, num_classes, pools_globally=True, rngs=rngs)
+        self.auxiliary_heads = nnx.List([])
+
+    def scores(self, outputs):
+        *_, (*_, low) = outputs.values()
+        return self.head(low, self.coarse(low))
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +165,67 @@ def test_int8_is_smaller_and_gives_the_same_classes(to, net, pictures, tmp_path)
     assert 0 < written.quantization.deviation < 0.3
     assert written.quantization.data == f"40 of 40 pictures in {pictures}, 1 other file passed over"
     assert written.bytes == out.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    model = SmallSegmenter(rngs=nnx.Rngs(0))
+    randomise(model)
+    return Net(model, PREPROCESSING, CLASSES, "small")
+
+
+def assert_exported(net, to, path):
+    """What is exported takes any number of images, or one, and gives logits of each pixel, which are those of the net.
+
+    It is run without the zoo.
+    """
+    written, size = export_net(net, path, to), net.preprocessing.input_size
+    count = 1 if to == "litert" else "N"
+    assert written.input == module.Array("images", "float32", (count, size, size, 3))
+    assert written.output == module.Array("logits", "float32", (count, size, size, 3))
+    assert (written.num_classes, written.class_names) == (3, CLASSES)
+    images = np.random.default_rng(1).standard_normal((2, size, size, 3)).astype(np.float32)
+    model = nnx.clone(net.model)
+    model.eval()
+    expected = np.asarray(output_of(model, images))
+    (logits,) = run_apart(to, path, [images]).outputs
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * expected.std())
+
+
+EVERY_FORMAT = [pytest.param(to, marks=needs[to]) for to in ("stablehlo", "onnx", "litert")]
+
+
+@pytest.mark.parametrize("to", EVERY_FORMAT)
+def test_a_segmentation_net_gives_the_logits_of_each_pixel(to, segmenter, tmp_path):
+    assert_exported(segmenter, to, tmp_path / "net")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", EVERY_FORMAT)
+def test_a_segmentation_net_of_the_registry_is_exported(to, tmp_path):
+    model = zoo.create_model("lraspp_mobilenet_v3_large", num_classes=3, width=0.25, small_images=True)
+    randomise(model)
+    assert_exported(Net(model, Preprocessing(64, 64), CLASSES), to, tmp_path / "net")
+
+
+@needs["onnx"]
+def test_int8_of_a_segmentation_net_is_compared_pixel_by_pixel(segmenter, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_LOGITS", 10 * SIZE * SIZE * 3)
+    monkeypatch.setattr(module, "GOOD_AGREEMENT", 1.1)
+    with pytest.warns(UserWarning, match=r"another class than float32 for \d+\.\d% of the pixels of 10 pictures"):
+        written = export_net(segmenter, tmp_path / "net", "onnx", quantize="int8", calibrate=str(pictures))
+    assert written.quantization.pictures == 10
+    assert written.quantization.agreement >= 0.95
+
+
+@needs["stablehlo"]
+def test_a_segmentation_net_takes_pixels_of_any_size(segmenter, tmp_path):
+    out = tmp_path / "net"
+    written = export_net(segmenter, out, "stablehlo", symbolic_size=True, with_preprocessing=True)
+    assert written.output == module.Array("probabilities", "float32", ("N", "H", "W", 3))
+    probabilities = jax.export.deserialize(bytearray(out.read_bytes())).call(np.zeros((2, 9, 21, 3), np.uint8))
+    assert probabilities.shape == (2, 9, 21, 3)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
 
 
 @needs["onnx"]

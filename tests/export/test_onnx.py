@@ -99,6 +99,16 @@ CASES = {
     "split": (lambda x: jnp.concatenate(jnp.split(convolution(x), [2], -1)[::-1], -1), ["Conv", "Split", "Concat"]),
     "slice": (lambda x: part(part(convolution(x), 1, 5, 1, 2), 1, 3, 3), ["Conv", "Slice", "Slice"]),
     "squeeze": (lambda x: jnp.squeeze(x.mean((1, 2), keepdims=True), (1, 2)), ["GlobalAveragePool", "Flatten"]),
+    "repetition of rows": (lambda x: jnp.broadcast_to(part(x, 0, 1, 1), x.shape) * 2, None),
+    "repetition of a pooled map": (
+        lambda x: ops.resize_bilinear(convolution(x).mean((1, 2), keepdims=True), (3, 2)),
+        ["Conv", "GlobalAveragePool", "Flatten", "Expand"]),
+    "repetition of vectors": (lambda x: jnp.broadcast_to(x.mean((1, 2))[:, None], (*x.shape[:1], 3, 4)), None),
+    "interpolation": (lambda x: ops.resize_bilinear(convolution(x), (7, 12)), ["Conv", "Einsum", "Einsum"]),
+    "interpolation of points": (lambda x: ops.enlarge_bilinear(x, 4, (21, 19)), None),
+    "product with rows": (lambda x: jnp.einsum("nhwc,hk->nkwc", x, GROUPED[0, 0, :1].T @ KERNEL[0, :1, 0]), None),
+    "padding": (lambda x: jnp.pad(convolution(x), ((0, 0), (1, 0), (2, 3), (0, 1))), ["Conv", "Pad"]),
+    "padding with ones": (lambda x: jnp.pad(x, ((0, 0), (1, 0), (2, 3), (0, 1)), constant_values=1), ["Pad"]),
     "flattened": (lambda x: convolution(x).reshape(x.shape[0], 180) , ["Conv"]),
 }  # fmt: skip
 
@@ -120,9 +130,9 @@ def test_an_operation_gives_what_it_gives_in_jax(case):
         (lambda x: jnp.cumsum(x, 1), "no operator for JAX's primitive cumsum"),
         (lambda x: convolution(x, lhs_dilation=(2, 2)), "conv_general_dilated with a dilated input"),
         (lambda x: convolution(x, padding=((-1, 0), (0, 0))), "conv_general_dilated with padding"),
+        (lambda x: lax.pad(x, 0.0, [(0, 0, 0), (0, 0, 1), (0, 0, 0), (0, 0, 0)]), "does not know pad with"),
         (lambda x: x[:, 0], "no operator for JAX's primitive gather"),
-        (lambda x: jnp.broadcast_to(part(x, 0, 1, 1), x.shape) * 2, "broadcast_in_dim with a repetition"),
-        (lambda x: x.sum((1, 2)) @ x.sum((1, 2)).T, "dot_general with anything but"),
+        (lambda x: x.sum((1, 2)) @ x.sum((1, 2)).T, "dot_general with two factors that depend on the images"),
         (lambda x: jnp.ones((2, 3)), "the logits do not depend on the images"),
     ],
 )

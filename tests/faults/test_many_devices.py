@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import THREE_EPOCHS, Ended, figures, start_training, train_in_two
+from tests.e2e.processes import THREE_EPOCHS, THREE_EPOCHS_OF_MASKS, Ended, figures, start_training, train_in_two
 
 
 def train(output: Path, *arguments: str, devices: int = 1, place: str = "nowhere", step: int = 0) -> Ended:
@@ -50,6 +50,16 @@ def test_two_processes_give_the_figures_of_one_and_the_first_alone_writes(on_one
     assert (second.stdout, second.stderr) == ("", "")
     assert len(list((run / "tensorboard").iterdir())) == 1
     assert_alike(run, on_one)
+
+
+def test_two_devices_count_the_same_pixels_as_one(tmp_path):
+    runs = []
+    for devices in (1, 2):
+        run = tmp_path / f"on {devices}"
+        ended = train(tmp_path / "printed", *THREE_EPOCHS_OF_MASKS, "--output", str(run), devices=devices)
+        assert ended.returncode == 0, ended.stderr
+        runs.append(run)
+    assert_alike(*runs)
 
 
 def test_processes_that_do_not_fit_together_are_refused(tmp_path):

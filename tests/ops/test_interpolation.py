@@ -13,6 +13,11 @@ def test_pixels_are_areas_that_keep_the_borders_of_the_map():
     assert resize_bilinear(RAMP, (6, 1))[0, :, 0, 0].tolist() == [0, 2, 6, 10, 14, 16]
 
 
+def test_a_map_of_one_pixel_is_repeated():
+    x = jnp.asarray([2.0, 3.0]).reshape(2, 1, 1, 1)
+    np.testing.assert_array_equal(resize_bilinear(x, (3, 5)), np.full((2, 3, 5, 1), 1.0) * x)
+
+
 @pytest.mark.parametrize("size", [17, 20, 24])
 def test_pixels_are_points_whose_last_value_goes_on(size):
     expected = [min(pixel, 16) for pixel in range(size)]

@@ -31,7 +31,7 @@ def export(
         symbolic_size: for stablehlo, take images of any height and width from half of the net's own on.
         with_preprocessing: for stablehlo, take uint8 pixels and give probabilities, not normalised images and logits.
         quantize: for litert and onnx, weights and activations of 8 bits.
-        calibrate: what they are calibrated on: a folder of pictures, or a data set (shapes, cifar10, tfds/NAME).
+        calibrate: what they are calibrated on: a folder of pictures, or shapes, scenes, cifar10 or tfds/NAME.
     """
     from zoo.cli.weights import imagenet_names
     from zoo.export.export import check_request, export_net
@@ -52,6 +52,6 @@ def export(
     print(f"{out}: {net.name} for {to}, {precision}, {written.bytes / 1e6:.2f} MB")
     print(f"error: {written.error:.1e} of the {what}' standard deviation, with {written.runtime} and without zoo")
     if (quantized := written.quantization) is not None:
-        same = f"the same class as float32 on {quantized.agreement:.1%} of {quantized.pictures} pictures"
+        same = f"the same class as float32 on {quantized.agreement:.1%} of {net.labelled(quantized.pictures)}"
         print(f"int8: {same}; {quantized.data}")
     print(f"time: {written.milliseconds:.2f} ms an image on {written.processor}")

@@ -35,7 +35,7 @@ def read_pictures(data: str, preprocessing: Preprocessing) -> Pictures:
 
     Args:
         data: a folder, whose pictures are taken however deep they lie, or the name of a data set whose training images
-            are: shapes, cifar10 or tfds/NAME.
+            are: shapes, scenes, cifar10 or tfds/NAME.
         preprocessing: of the net.
 
     Raises:
@@ -52,8 +52,10 @@ def read_pictures(data: str, preprocessing: Preprocessing) -> Pictures:
         images = [_preprocessed(read_picture(path, preprocessing.resize_size), preprocessing) for path in chosen]
         note = f"{len(images)} of {len(pictures)} pictures in {folder}"
         return Pictures(np.stack(images), ", ".join(filter(None, (note, left_out))))
-    if not (data in ("shapes", "cifar10") or data.startswith("tfds/")):
-        raise ExportError(f"{data!r} is no folder and no data set's name; there are shapes, cifar10 and tfds/NAME")
+    if not (data in ("shapes", "scenes", "cifar10") or data.startswith("tfds/")):
+        raise ExportError(
+            f"{data!r} is no folder and no data set's name; there are shapes, scenes, cifar10 and tfds/NAME"
+        )
     from zoo.data.load import load
 
     try:

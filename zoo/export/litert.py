@@ -16,7 +16,7 @@ from zoo.ops import force_lowering
 
 
 def write(net: Net, path: Path) -> None:
-    """Writes a net for one image at a time, float32 (1, H, W, 3) -> logits (1, classes).
+    """Writes a net for one image at a time, float32 (1, H, W, 3) -> logits, (1, classes) or (1, H, W, classes).
 
     Raises:
         ExportError: if the converter cannot convert it.

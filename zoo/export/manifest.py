@@ -28,8 +28,8 @@ class Quantization:
 
     Attributes:
         data: where the pictures come from.
-        pictures: how many there were.
-        agreement: the share of them in which both give the same class.
+        pictures: how many of them both nets were compared on.
+        agreement: the share of these, or of their pixels if each has a class, for which both give the same class.
         deviation: the root of the mean square of the logits' differences, as a share of their standard deviation.
     """
 

@@ -28,7 +28,8 @@ class Net:
     """A net to export.
 
     Attributes:
-        model: maps images (N, H, W, 3) to logits (N, classes), float32; it is left as it is.
+        model: maps images (N, H, W, 3) to logits, float32, (N, classes) or, of each pixel, (N, H, W, classes); it is
+            left as it is.
         preprocessing: what pictures go through before it.
         class_names: of the classes, in the order of the logits; None if they have none.
         name: of the model, for whoever reads the description; None if it has none.
@@ -59,14 +60,27 @@ class Net:
         """(H, W, 3) of the images that the net was trained on."""
         return self.preprocessing.input_size, self.preprocessing.input_size, 3
 
-    @cached_property
+    @property
     def num_classes(self) -> int:
-        """How many logits it gives for an image."""
+        """How many logits it gives for an image, or for each of its pixels."""
+        return self.logits_shape[-1]
+
+    @cached_property
+    def logits_shape(self) -> tuple[int, ...]:
+        """(classes,), or (H, W, classes): what it gives for an image."""
         images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
         logits = jax.eval_shape(_inference_of(self.model), images)
-        if getattr(logits, "shape", ())[:1] != (1,) or len(logits.shape) != 2 or logits.dtype != jnp.float32:
-            raise ExportError(f"a net must give float32 logits (N, classes), but for one image it gives {logits}")
-        return int(logits.shape[1])
+        shape = getattr(logits, "shape", ())
+        if shape[:-1] not in ((1,), (1, *self.image_shape[:2])) or logits.dtype != jnp.float32:
+            raise ExportError(
+                "a net must give float32 logits (N, classes), or (N, H, W, classes) at the size of the image, but for "
+                f"one image it gives {logits}"
+            )
+        return tuple(shape[1:])
+
+    def labelled(self, count: int) -> str:
+        """What has a class in so many pictures, for messages."""
+        return f"the pixels of {count} pictures" if len(self.logits_shape) > 1 else f"{count} pictures"
 
     @cached_property
     def infer(self) -> Callable[[jax.Array], jax.Array]:

@@ -30,7 +30,7 @@ _CALLS = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr"}  # calls -> the param
 
 
 def write(net: Net, path: Path) -> None:
-    """Writes a net for any number of images, float32 (N, H, W, 3) -> logits (N, classes).
+    """Writes a net for any number of images, float32 (N, H, W, 3) -> logits, (N, classes) or (N, H, W, classes).
 
     Raises:
         ExportError: if it uses a primitive that the exporter does not know, or in a way that it does not know.
@@ -44,7 +44,7 @@ def model_of(function: Callable[[jax.Array], jax.Array], image_shape: tuple[int,
     """The ONNX model of a function of images, `images` -> `logits`.
 
     Args:
-        function: maps float32 (N, H, W, C) to float32 (N, classes), by primitives that `OPERATORS` has.
+        function: maps float32 (N, H, W, C) to float32 (N, ...), by primitives that `OPERATORS` has.
         image_shape: (H, W, C).
 
     Raises:

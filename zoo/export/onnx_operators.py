@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -42,19 +43,41 @@ def _convolution(graph: Graph, equation: Equation, operands: list[Operand]) -> l
     )
 
 
-def _matrix_product(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
-    """Of the last axis of vectors or, as a 1×1 convolution, of maps with a matrix."""
+def _product(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
+    """Of the last axis of vectors or, as a 1×1 convolution, of maps with a matrix; any other one with a constant."""
     x, matrix = operands
     (axes, matrix_axes), batch = equation.params["dimension_numbers"]
     rank = len(x.shape)
-    is_known = isinstance(x, Tensor) and isinstance(matrix, np.ndarray) and matrix.ndim == 2 and rank in (2, 4)
-    _require(is_known and tuple(axes) == (rank - 1,) and batch == ((), ()), equation, "anything but vectors @ matrix")
+    is_layer = isinstance(matrix, np.ndarray) and matrix.ndim == 2 and rank in (2, 4) and tuple(axes) == (rank - 1,)
+    if not is_layer or batch != ((), ()):
+        return _einsum(graph, equation, operands)
     assert isinstance(matrix, np.ndarray)
     weights = matrix if tuple(matrix_axes) == (0,) else matrix.T
     if rank == 2:
         return _added(graph, equation, "Gemm", graph.name_of(x, channels_first=False), graph.weight(weights))
     inputs = graph.name_of(x, channels_first=True), graph.weight(weights.T[:, :, None, None])
     return _added(graph, equation, "Conv", *inputs, channels_first=True)
+
+
+def _einsum(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
+    """Of any axes, as in interpolation along height and width."""
+    contracted, batch = equation.params["dimension_numbers"]
+    _require(any(isinstance(x, np.ndarray) for x in operands), equation, "two factors that depend on the images")
+    letters = iter(ascii_lowercase)
+    labels = [[""] * len(x.shape) for x in operands]
+    for axes in (*zip(*batch, strict=True), *zip(*contracted, strict=True)):
+        letter = next(letters)
+        for label, axis in zip(labels, axes, strict=True):
+            label[axis] = letter
+    result = [labels[0][axis] for axis in batch[0]]
+    for label in labels:
+        for axis in [axis for axis, letter in enumerate(label) if not letter]:
+            label[axis] = next(letters)
+            result.append(label[axis])
+    first, second, out = map("".join, (*labels, result))
+    names = [graph.name_of(x, channels_first=False) for x in operands]
+    (name,) = graph.add("Einsum", *names, equation=f"{first},{second}->{out}")
+    return [Tensor(name, equation.shapes[0], channels_first=False, uses=equation.uses[0])]
 
 
 def _sum_of_two(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
@@ -169,11 +192,20 @@ def _reshaping(graph: Graph, equation: Equation, operands: list[Operand]) -> lis
 
 
 def _broadcast(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
+    """Axes of length 1 are added first, and then repeated with those that there were."""
     (x,) = operands
     assert isinstance(x, Tensor)
-    old, new = ([size for size in shape if size != 1] for shape in (x.shape, equation.shapes[0]))
-    _require(old == new, equation, "a repetition of values")
-    return _reshaping(graph, equation, operands)
+    new = equation.shapes[0]
+    shape = [1] * len(new)
+    for axis, length in zip(equation.params["broadcast_dimensions"], x.shape, strict=True):
+        shape[axis] = length
+    _require(shape[0] == new[0] == x.shape[0], equation, "a change of the first axis, that of the images")
+    (x,) = _reshaping(graph, equation._replace(shapes=[tuple(shape)]), operands)
+    if x.shape == new:
+        return [x]
+    name, order = graph.name_of(x, channels_first=x.channels_first), _order(x, len(new))
+    target = graph.weight(np.array([1, *(new[axis] for axis in order[1:])], np.int64))
+    return _added(graph, equation, "Expand", name, target, channels_first=x.channels_first)
 
 
 def _transposition(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
@@ -226,6 +258,23 @@ def _slicing(graph: Graph, equation: Equation, operands: list[Operand]) -> list[
     return _added(graph, equation, "Slice", name, *inputs, channels_first=x.channels_first)
 
 
+def _padding(graph: Graph, equation: Equation, operands: list[Operand]) -> list[Tensor]:
+    x, value = operands
+    config = equation.params["padding_config"]
+    is_around = all(before >= 0 and after >= 0 and between == 0 for before, after, between in config)
+    _require(isinstance(x, Tensor) and isinstance(value, np.ndarray) and is_around, equation, f"{config}")
+    assert isinstance(x, Tensor)
+    order = _order(x, len(config))
+    pads = np.array([config[axis][end] for end in (0, 1) for axis in order], np.int64)
+    inputs = graph.name_of(x, channels_first=x.channels_first), graph.weight(pads), graph.weight(value)
+    return _added(graph, equation, "Pad", *inputs, channels_first=x.channels_first)
+
+
+def _order(x: Tensor, rank: int) -> Sequence[int]:
+    """The axes of a value of so many axes, in the order in which the graph keeps them, as it keeps those of `x`."""
+    return channels_first_order(rank) if x.channels_first else range(rank)
+
+
 def _added(
     graph: Graph, equation: Equation, operator: str, *inputs: str, channels_first: bool = False, **attributes: Any
 ) -> list[Tensor]:
@@ -241,7 +290,7 @@ def _require(holds: bool, equation: Equation, what: str) -> None:
 
 OPERATORS: dict[str, Conversion] = {
     "conv_general_dilated": _convolution,
-    "dot_general": _matrix_product,
+    "dot_general": _product,
     "zoo_channel_affine": _affine,
     "add": _sum_of_two,
     "sub": _elementwise("Sub"),
@@ -267,4 +316,5 @@ OPERATORS: dict[str, Conversion] = {
     "concatenate": _concatenation,
     "split": _splitting,
     "slice": _slicing,
+    "pad": _padding,
 }

@@ -55,7 +55,7 @@ def smallest_size(net: Net) -> int:
 
 
 def probabilities_of_pixels(net: Net) -> Callable[[jax.Array], jax.Array]:
-    """The net with what comes before and after it: uint8 pixels (N, H, W, 3) -> probabilities (N, classes)."""
+    """The net with what comes before and after it: uint8 pixels (N, H, W, 3) -> probabilities instead of logits."""
     infer = net.infer  # folded here, not while `classify` is traced
 
     def classify(pixels: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
+from zoo.models._net import Net
 from zoo.models._segmenter import Segmenter
 from zoo.ops import resize_bilinear
 
@@ -22,7 +23,7 @@ class AveragedViews(nnx.Module):
     the image bilinearly. The net is to be in evaluation mode.
 
     Args:
-        net: maps images (N, H, W, in_channels) to logits.
+        net: a `Segmenter`.
         scales: of height and width, to which an image is resized bilinearly.
         flip: whether to take the mirror image, left and right exchanged, of each scale as well.
         window: pixels a side of the parts of an image that the net sees at a time, where the image, at its scale, is
@@ -35,7 +36,7 @@ class AveragedViews(nnx.Module):
     """
 
     def __init__(
-        self, net: Segmenter, scales: Sequence[float] = (1.0,), flip: bool = False, window: int | None = None
+        self, net: Net, scales: Sequence[float] = (1.0,), flip: bool = False, window: int | None = None
     ) -> None:
         if not isinstance(net, Segmenter):
             raise ValueError(f"views are averaged of the pixels of segmentation nets, not of a {type(net).__name__}")

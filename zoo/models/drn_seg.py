@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from flax.typing import Dtype
+from jax import lax
 
 from zoo.blocks import BatchNorm
 from zoo.blocks.conv_norm_act import Activation, Norm
@@ -70,10 +71,11 @@ class DRNSeg(Segmenter):
     def upsample(self, logits: jax.Array, size: Sequence[int]) -> jax.Array:
         """(N, h, w, num_classes) -> (N, *size, num_classes): interpolated among zeros around the map."""
         *_, stride = self.feature_strides.values()
-        height, width = size
         among_zeros = jnp.pad(logits, ((0, 0), (1, 1), (1, 1), (0, 0)))
         enlarged = resize_bilinear(among_zeros, [stride * length for length in among_zeros.shape[1:3]])
-        return enlarged[:, stride : stride + height, stride : stride + width]
+        for axis, length in zip((1, 2), size, strict=True):
+            enlarged = lax.slice_in_dim(enlarged, stride, stride + length, axis=axis)
+        return enlarged
 
     def layers_of_classes(self) -> tuple[str, ...]:
         return ("head",)

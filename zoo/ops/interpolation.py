@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 INTERPOLATION = "interpolation"
 """The scope of what `resize_bilinear` computes, whose products are not those of a layer."""
@@ -19,6 +20,8 @@ def resize_bilinear(x: jax.Array, size: Sequence[int]) -> jax.Array:
     """
     height, width = size
     with jax.named_scope(INTERPOLATION):
+        if x.shape[1:3] == (1, 1):  # a pooled map: no products
+            return jnp.broadcast_to(x, (x.shape[0], height, width, x.shape[-1]))
         return jax.image.resize(x, (x.shape[0], height, width, x.shape[-1]), "bilinear", antialias=False)
 
 
@@ -30,7 +33,8 @@ def enlarge_bilinear(x: jax.Array, stride: int, size: Sequence[int]) -> jax.Arra
     """
     height, width = size
     with jax.named_scope(INTERPOLATION):
-        x = jnp.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)), "edge")
+        for axis in (1, 2):
+            x = jnp.concatenate([x, lax.slice_in_dim(x, -1, None, axis=axis)], axis)
         return jax.image.scale_and_translate(
             x,
             (x.shape[0], height, width, x.shape[-1]),
