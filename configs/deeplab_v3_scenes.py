@@ -8,6 +8,7 @@ from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, Optimize
 
 def get_config() -> TrainConfig:
     return TrainConfig(
+        name="deeplab_v3_scenes",
         model=ModelConfig(name="deeplab_v3_mobilenet_v2", width=0.35, dropout=0.1, options={"output_stride": 4}),
         data=DataConfig(name="scenes"),
         augment=AugmentConfig(crop_padding=4, flip=True),

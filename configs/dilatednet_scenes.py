@@ -10,6 +10,7 @@ from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, Optimize
 
 def get_config() -> TrainConfig:
     return TrainConfig(
+        name="dilatednet_scenes",
         model=ModelConfig(name="dilatednet", width=0.125, dropout=0.1),
         data=DataConfig(name="scenes"),
         augment=AugmentConfig(crop_padding=4, flip=True),

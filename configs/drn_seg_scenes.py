@@ -8,6 +8,7 @@ from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, Optimize
 
 def get_config() -> TrainConfig:
     return TrainConfig(
+        name="drn_seg_scenes",
         model=ModelConfig(name="drn_d_22_seg", width=0.125),
         data=DataConfig(name="scenes"),
         augment=AugmentConfig(crop_padding=4, flip=True),

@@ -8,6 +8,7 @@ from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, Optimize
 
 def get_config() -> TrainConfig:
     return TrainConfig(
+        name="lraspp_scenes",
         model=ModelConfig(name="lraspp_mobilenet_v3_large", width=0.35, options={"output_stride": 4}),
         data=DataConfig(name="scenes"),
         augment=AugmentConfig(crop_padding=4, flip=True),

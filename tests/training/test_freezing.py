@@ -59,8 +59,8 @@ def test_what_cannot_be_frozen_is_said(model, patterns, message):
         freeze(model, patterns)
 
 
-def test_only_a_classifier_tells_its_body():
-    with pytest.raises(ValueError, match=r"Linear is no zoo\.ImageClassifier"):
+def test_only_a_net_of_the_zoo_tells_its_body():
+    with pytest.raises(ValueError, match=r"Linear is neither a zoo\.ImageClassifier nor a zoo\.Segmenter"):
         freeze(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), ["body"])
 
 

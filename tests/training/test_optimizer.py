@@ -100,7 +100,7 @@ def test_the_updates_of_the_body_are_smaller_by_a_factor(name):
 
 
 def test_a_factor_of_the_body_is_for_nets_whose_head_is_known():
-    with pytest.raises(ValueError, match=r"Linear is no zoo\.ImageClassifier"):
+    with pytest.raises(ValueError, match=r"Linear is neither a zoo\.ImageClassifier nor a zoo\.Segmenter"):
         make_optimizer(
             OptimizerConfig(body_learning_rate_factor=0.1),
             optax.constant_schedule(0.1),

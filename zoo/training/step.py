@@ -193,7 +193,7 @@ class Trainer:
         zeros = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), state.params))
         (sums, batch_stats), correct = jax.lax.scan(add_part, (zeros, state.batch_stats), divided)
         loss, gradients = jax.tree.map(lambda total: total / parts, sums)
-        return gradients, loss, correct.sum(), batch_stats
+        return gradients, loss, correct.sum(dtype=correct.dtype), batch_stats
 
     def abstract_batch(self, image_size: int) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
         """Images of so many pixels a side and their labels, as `train_step` takes them."""
