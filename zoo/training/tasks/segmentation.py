@@ -114,9 +114,9 @@ class Segmentation:
         config = self.augmentation
         scale_key, crop_key, flip_key, jitter_key = jax.random.split(key, 4)
         if config.random_scale:
-            images, labels = augment.random_scale_and_crop(
-                scale_key, images, labels, *config.random_scale, fill=[255 * mean for mean in self.mean]
-            )
+            smallest, largest = config.random_scale
+            fill = [255 * mean for mean in self.mean]
+            images, labels = augment.random_scale_and_crop(scale_key, images, labels, smallest, largest, fill)
         # What moves pixels moves all channels alike, so the mask is one more; of its complement, the padding's zeros
         # stand for no class.
         both = jnp.concatenate([images, IGNORED - labels[..., None]], axis=-1)
