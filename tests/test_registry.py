@@ -127,6 +127,7 @@ def depend_on_arguments(jaxpr) -> list[bool]:
     return [not isinstance(variable, Literal) and variable in known for variable in jaxpr.outvars]
 
 
+@pytest.mark.slow
 @every_architecture
 def test_weights_come_back_from_a_file(name, tmp_path):
     saved, loaded = (abstract(name, num_classes=7, **small(name)) for _ in range(2))
