@@ -119,13 +119,10 @@ class Evaluator:
         self._batch_size = -(-min(batch_size, len(source)) // count) * count
         replicated = self._devices.replicated
         if isinstance(source, ArraySplit):
-            arrays = (source.images, source.labels, np.arange(len(source)))
-            images, labels, numbers = (
-                padded.reshape(-1, self._batch_size, *padded.shape[1:])
-                for padded in (_padded(array, self._batch_size) for array in arrays)
-            )
-            is_first = np.arange(numbers.size).reshape(numbers.shape) == numbers  # not what only fills up the batch
-            self._chunks = self._devices.place((images, labels, is_first), self._devices.split_along(1))
+            padded = (_padded(array, self._batch_size) for array in (source.images, source.labels))
+            images, labels = (array.reshape(-1, self._batch_size, *array.shape[1:]) for array in padded)
+            counts = np.arange(images.shape[0] * images.shape[1]).reshape(images.shape[:2]) < len(source)
+            self._chunks = self._devices.place((images, labels, counts), self._devices.split_along(1))
             self._judge = jax.jit(trainer.judge_chunks, out_shardings=replicated)
         else:
             self._judge = jax.jit(trainer.judge, out_shardings=replicated)
