@@ -144,7 +144,7 @@ def load(
         if folder is not None
     ]
     class_names, class_note = _class_names(directory, found)
-    classes = {index: index for index in range(len(class_names))} | {IGNORED: IGNORED}
+    classes = classes_as_numbered(len(class_names))
     train: Source
     test: Source
     train, test = (
@@ -158,7 +158,7 @@ def load(
         notes.append(f"{test_share:.3g} of them, {counted(len(test), 'picture')}, for the test")
     if train_directory != directory:
         used = {CLASSES_FILE, *(pairs.directory.name for pairs in found)}
-    notes += [class_note, _padding_note(image_size), *describe_others(directory, used)]
+    notes += [class_note, padding_note(image_size), *describe_others(directory, used)]
     return Dataset(
         directory.resolve().name,
         class_names,
@@ -197,7 +197,7 @@ def load_test(directory: Path, image_size: int, class_names: Sequence[str]) -> D
         tuple(class_names),
         f"no {CLASSES_FILE}: the {len(class_names)} classes of the net, in their order",
     )
-    classes = {index: index for index in range(len(names))} | {IGNORED: IGNORED}
+    classes = classes_as_numbered(len(names))
     test = MaskedPictures(pairs.directory, pairs.pictures, pairs.masks, image_size, classes)
     return Dataset(
         directory.resolve().name,
@@ -207,12 +207,18 @@ def load_test(directory: Path, image_size: int, class_names: Sequence[str]) -> D
         test,
         IMAGENET_MEAN,
         IMAGENET_STD,
-        note="; ".join((pairs.describe(), class_note, _padding_note(image_size))),
+        note="; ".join((pairs.describe(), class_note, padding_note(image_size))),
         task="segmentation",
     )
 
 
-def _padding_note(image_size: int) -> str:
+def classes_as_numbered(count: int) -> dict[int, int]:
+    """The `classes` of `MaskedPictures` whose masks have the labels themselves, of so many classes, and `IGNORED`."""
+    return {index: index for index in range(count)} | {IGNORED: IGNORED}
+
+
+def padding_note(image_size: int) -> str:
+    """What to say of how `MaskedPictures` brings pictures to one size."""
     return f"padded, not cropped, to {image_size} x {image_size}"
 
 

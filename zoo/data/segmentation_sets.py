@@ -12,7 +12,7 @@ from pathlib import Path
 from zoo.data import tfds_source
 from zoo.data.archives import unpack
 from zoo.data.dataset import IGNORED, Dataset
-from zoo.data.mask_folder import MaskedPictures
+from zoo.data.mask_folder import MaskedPictures, classes_as_numbered, padding_note
 from zoo.data.picture_index import counted
 from zoo.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
@@ -70,7 +70,7 @@ _SETS = {
         picture=f"{_VOC}/JPEGImages/{{}}.jpg",
         mask=f"{_VOC}/SegmentationClass/{{}}.png",
         class_names=VOC_CLASSES,
-        classes={index: index for index in range(len(VOC_CLASSES))} | {IGNORED: IGNORED},
+        classes=classes_as_numbered(len(VOC_CLASSES)),
     ),
 }
 NAMES = tuple(_SETS)
@@ -103,8 +103,7 @@ def load(name: str, directory: Path | None, image_size: int) -> Dataset:
     unpack(archived.title, archived.builder, archived.archives, archived.folders, prepared)
     train, test = (_listed(archived, prepared, file, image_size) for file in archived.lists)
     note = (
-        f"{counted(len(train), 'training picture')}, {counted(len(test), 'test picture')}; "
-        f"padded, not cropped, to {image_size} x {image_size}"
+        f"{counted(len(train), 'training picture')}, {counted(len(test), 'test picture')}; {padding_note(image_size)}"
     )
     return Dataset(
         archived.title,

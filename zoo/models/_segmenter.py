@@ -222,6 +222,12 @@ def renewed(old: Any, num_classes: int, rngs: nnx.Rngs) -> Conv:
     )
 
 
+def check_form(form: str) -> None:
+    """Raises ValueError if a net is neither to be the paper's nor torchvision's."""
+    if form not in ("paper", "torchvision"):
+        raise ValueError(f"form={form!r} must be 'paper' or 'torchvision'")
+
+
 def torchvision_body(body: ImageClassifier) -> dict[str, str]:
     """What torchvision calls the layers of a body inside a segmentation net."""
     layers = body.torch_names()["torchvision"].layers

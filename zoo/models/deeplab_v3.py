@@ -13,7 +13,7 @@ from flax.typing import Dtype
 from zoo.blocks import ASPP, BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Norm
 from zoo.models._names import NameMap, under
-from zoo.models._segmenter import BlockOutputs, Segmenter, classifier, torchvision_body
+from zoo.models._segmenter import BlockOutputs, Segmenter, check_form, classifier, torchvision_body
 from zoo.models.fcn import FCN_NAMES, FCNHead
 from zoo.preprocessing import Preprocessing
 from zoo.published import TorchvisionWeights
@@ -132,8 +132,7 @@ class DeepLabV3(Segmenter):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if form not in ("paper", "torchvision"):
-            raise ValueError(f"form={form!r} must be 'paper' or 'torchvision'")
+        check_form(form)
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
         self._init_body(
             body,

@@ -14,7 +14,7 @@ from flax.typing import Dtype
 from zoo.blocks import ASPP, BatchNorm, ConvNormAct
 from zoo.blocks.conv_norm_act import Norm
 from zoo.models._rematerialise import run
-from zoo.models._segmenter import BlockOutputs, Segmenter, classifier
+from zoo.models._segmenter import BlockOutputs, Segmenter, check_form, classifier
 from zoo.models.deeplab_v3 import BODY_OPTIONS, rates_at
 from zoo.ops import resize_bilinear
 from zoo.registry import ModelInfo, register
@@ -111,8 +111,7 @@ class DeepLabV3Plus(Segmenter):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if form not in ("paper", "torchvision"):
-            raise ValueError(f"form={form!r} must be 'paper' or 'torchvision'")
+        check_form(form)
         dtypes: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self._init_body(
             body,
