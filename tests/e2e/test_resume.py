@@ -237,8 +237,16 @@ def test_another_number_of_epochs_is_refused_or_said(uninterrupted, tmp_path):
     assert (uninterrupted / "config.json").read_bytes() == before
     longer = tmp_path / "longer"
     shutil.copytree(uninterrupted, longer)
+    environment = json.loads((longer / "environment.json").read_text())
+    elsewhere = {**environment, "devices": "1 device (abacus)", "jax": "0.1"}
+    (longer / "environment.json").write_text(json.dumps(elsewhere))
     ended = train("nowhere", 0, "--resume", str(longer), "--epochs", "4")
     assert ended.returncode == 0, ended.stderr
-    said = [line for line in ended.stdout.splitlines() if line.startswith("epochs is 4 and was 3")]
+    lines = ended.stdout.splitlines()
+    assert (
+        "was on 1 device (abacus), with jax 0.1 before: from here on its figures are the same up to rounding, not to "
+        "the bit"
+    ) in lines
+    said = [line for line in lines if line.startswith("epochs is 4 and was 3")]
     assert said[0].endswith("the learning rate goes from 0 to 0.0113 at step 36")
     assert figures(longer)[-1]["step"] == 48

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.processes import THREE_EPOCHS, THREE_EPOCHS_OF_MASKS, Ended, figures, start_training, train_in_two
+from zoo.ops.lowering.measured import device_of
+
+CPU = device_of("cpu")
 
 
 def train(output: Path, *arguments: str, devices: int = 1, place: str = "nowhere", step: int = 0) -> Ended:
@@ -32,12 +35,12 @@ def test_eight_devices_give_the_figures_of_one_and_fewer_go_on_from_their_checkp
     run, printed = tmp_path / "run", tmp_path / "printed"
     arguments = [*THREE_EPOCHS, "--optimizer.split-state", "--output", str(run)]
     stopped = train(printed, *arguments, devices=8, place="signal", step=17)
-    assert "on 8 devices (cpu), 1 of the 8 examples of a step on each" in stopped.stdout
+    assert f"on 8 devices ({CPU}), 1 of the 8 examples of a step on each" in stopped.stdout
     assert stopped.returncode == 143, stopped.stderr
     stopped = train(printed, "--resume", str(run), devices=2, place="signal", step=20)
-    assert "was on 8 devices (cpu) before" in stopped.stdout
+    assert f"was on 8 devices ({CPU}) before" in stopped.stdout
     ended = train(printed, "--resume", str(run))
-    assert "was on 2 devices (cpu) before" in ended.stdout
+    assert f"was on 2 devices ({CPU}) before" in ended.stdout
     assert ended.returncode == 0, ended.stderr
     assert_alike(run, on_one)
 
@@ -46,7 +49,7 @@ def test_two_processes_give_the_figures_of_one_and_the_first_alone_writes(on_one
     run = tmp_path / "run"
     first, second = train_in_two([*THREE_EPOCHS, "--optimizer.split-state", "--output", str(run)], tmp_path)
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert "on 2 devices (cpu) of 2 processes, 4 of the 8 examples of a step on each" in first.stdout
+    assert f"on 2 devices ({CPU}) of 2 processes, 4 of the 8 examples of a step on each" in first.stdout
     assert (second.stdout, second.stderr) == ("", "")
     assert len(list((run / "tensorboard").iterdir())) == 1
     assert_alike(run, on_one)

@@ -13,6 +13,7 @@ from flax import nnx
 
 from tests.quick import FASTEST_TO_COMPILE
 from zoo.blocks import BatchNorm, Conv, DropPath
+from zoo.ops.lowering.measured import device_of
 from zoo.training.config import AugmentConfig, OptimizerConfig
 from zoo.training.devices import Devices
 from zoo.training.feed import ResidentFeed
@@ -204,7 +205,7 @@ def test_devices_are_found_by_number():
     assert Devices.find().count == 8
     assert Devices.find(3).mesh.devices.tolist() == jax.devices()[:3]
     assert Devices.find((5, 2)).mesh.devices.tolist() == [jax.devices()[5], jax.devices()[2]]
-    assert Devices.find(2).describe() == "2 devices (cpu)"
+    assert Devices.find(2).describe() == f"2 devices ({device_of('cpu')})"
     for wanted in (9, 0, (0, 8), (1, 1), ()):
         with pytest.raises(ValueError, match="8 cpu devices, with the numbers 0, 1, 2, 3, 4, 5, 6, 7"):
             Devices.find(wanted)

@@ -8,6 +8,7 @@ from PIL import Image
 
 import zoo
 from zoo.data.dataset import ArraySplit, Dataset
+from zoo.ops.lowering.measured import device_of
 from zoo.training import experiment
 from zoo.training.config import AugmentConfig, DataConfig, ModelConfig, TrainConfig
 from zoo.training.experiment import build
@@ -101,10 +102,10 @@ def test_the_epochs_of_the_schedule_are_those_of_the_config(build_with):
 
 def test_the_devices_are_described_and_must_divide_the_batch(build_with, monkeypatch):
     model = {"name": "mobilenet_v1", "width": 0.25}
-    assert "on 1 device (cpu)" in build_with(**model).describe()
+    assert f"on 1 device ({device_of('cpu')})" in build_with(**model).describe()
     built = build_with(batch_size=8, devices=4, **model)
-    line = "on 4 devices (cpu), 2 of the 8 examples of a step on each; the training images, 0 MB, are on every device"
-    assert line in built.describe()
+    share = "2 of the 8 examples of a step on each; the training images, 0 MB, are on every device"
+    assert f"on 4 devices ({device_of('cpu')}), {share}" in built.describe()
     monkeypatch.setattr("zoo.training.feed._REPLICATED_SHARE", 2**60)
     assert any("the training images are split, 0 MB on each device" in line for line in built.describe())
     with pytest.raises(ValueError, match="batch_size=6 cannot be split over 4 devices; 4 or 8 can"):

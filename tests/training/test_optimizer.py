@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -97,6 +98,36 @@ def test_the_updates_of_the_body_are_smaller_by_a_factor(name):
     conv = plain["stem"]["conv"]["kernel"][...]
     assert np.abs(conv).max() > 0
     np.testing.assert_allclose(scaled["stem"]["conv"]["kernel"][...], 0.125 * conv, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_is_delayed_stays_at_first_and_then_learns_as_the_rest_does(name):
+    model = Tiny(3, small_images=True, rngs=nnx.Rngs(0))
+    start = nnx.state(model, nnx.Param)
+    gradients = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.01), start)
+
+    def steps(config):
+        optimizer = make_optimizer(config, optax.constant_schedule(0.1), model, total_steps=4)
+        params, state = start, optimizer.init(start)
+        for _ in range(4):
+            updates, state = optimizer.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+            yield updates["stem"]["conv"]["kernel"][...], updates["head"]["kernel"][...]
+
+    plain = list(steps(OptimizerConfig(name=name, weight_decay=0)))
+    delayed = list(steps(OptimizerConfig(name=name, weight_decay=0, delay={"stem.conv": 0.5})))
+    for (kernel, head), (plain_kernel, plain_head), factor in zip(delayed, plain, (0, 0, 1, 1), strict=True):
+        np.testing.assert_array_equal(head, plain_head)
+        np.testing.assert_allclose(kernel, factor * plain_kernel, rtol=0.05 if name == "lamb" else 1e-6)
+        assert np.abs(plain_kernel).max() > 0
+
+
+def test_a_delay_is_of_a_part_of_the_model_and_of_a_known_number_of_steps():
+    model, schedule = Tiny(3, small_images=True, rngs=nnx.Rngs(0)), optax.constant_schedule(0.1)
+    with pytest.raises(ValueError, match=r"optimizer\.delay: 'stm' is no parameter of the model; nearest: stem"):
+        make_optimizer(OptimizerConfig(delay={"stm": 0.5}), schedule, model, total_steps=4)
+    with pytest.raises(ValueError, match=r"optimizer\.delay=\{'stem': 0\.5\} takes the model and the number of steps"):
+        make_optimizer(OptimizerConfig(delay={"stem": 0.5}), schedule, model)
 
 
 def test_a_factor_of_the_body_is_for_nets_whose_head_is_known():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import jax
 import pytest
 
+from zoo.ops.lowering.measured import usable_cores
 from zoo.preprocessing import Preprocessing
 from zoo.training.config import ModelConfig, TrainConfig, from_dict
 from zoo.training.devices import Devices
@@ -30,6 +31,7 @@ def test_a_run_is_described_in_its_directory(tmp_path):
     environment = json.loads(run.environment.read_text())
     assert environment["jax"] == jax.__version__
     assert environment["platform"] == "cpu"
+    assert environment["cpu_count"] == usable_cores()
     assert {"python", "flax", "optax", "device", "git"} <= environment.keys()
 
 

@@ -201,6 +201,8 @@ class OptimizerConfig(_Section):
     """Largest global norm of the gradient; None for no limit."""
     freeze: tuple[str, ...] = ()
     """What stays as it is: patterns of parameters such as stem or stages.0.*.kernel, or body, all but the head."""
+    delay: Mapping[str, float] = field(default_factory=dict)
+    """What stays as it is at first: a pattern as those of freeze, and the share of all steps after which it learns."""
     body_learning_rate_factor: float = 1.0
     """What the updates of all but the head are multiplied by."""
     split_state: bool = False
@@ -220,6 +222,10 @@ class OptimizerConfig(_Section):
         self._require("weight_decay", self.weight_decay is None or self.weight_decay >= 0, "at least 0")
         self._require("gradient_clip", self.gradient_clip is None or self.gradient_clip > 0, "above 0")
         self._require("freeze", all(self.freeze), "patterns, none of them empty")
+        self._require("delay", all(self.delay), "patterns, none of them empty, and their shares")
+        for pattern, share in self.delay.items():
+            is_share = 0 < share < 1
+            self._require("delay", is_share, f"above 0 and below 1 for {pattern} (to leave it alone, freeze it)")
         factor = self.body_learning_rate_factor
         self._require("body_learning_rate_factor", factor > 0, "above 0 (to leave the body alone, freeze it)")
 

@@ -17,6 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from zoo.ops.lowering.measured import device_of
 from zoo.ops.placement import BATCH_AXIS
 from zoo.training.state import TrainState
 
@@ -156,8 +157,8 @@ class Devices:
         return self.split_along(max(divisible, key=lambda axis: array.shape[axis]))
 
     def describe(self) -> str:
-        """How many there are, of what kind, and in how many processes: "8 devices (cpu) of 2 processes"."""
-        kind = self.mesh.devices.flat[0].device_kind
+        """How many there are, of what kind, and in how many processes: "8 devices (NVIDIA H100) of 2 processes"."""
+        kind = device_of(self.mesh.devices.flat[0].platform)
         processes = jax.process_count()
         return (
             f"{self.count} device{'s' if self.count > 1 else ''} ({kind})"

@@ -124,6 +124,9 @@ class Experiment:
             lines.append(f"training pictures are read at {size}x{size} pixels, out of which random crops are taken")
         if self.frozen_parameters:
             lines.append(f"{self.frozen_parameters:,} parameters are frozen: {', '.join(self.config.optimizer.freeze)}")
+        for pattern, share in self.config.optimizer.delay.items():
+            first = round(share * self.trainer.steps_per_epoch * self.config.epochs)
+            lines.append(f"{pattern} begins to learn after {first:,} steps")
         if model.num_classes != len(dataset.class_names):
             lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
         lines.append(self._describe_devices())
@@ -207,7 +210,7 @@ def build(config: TrainConfig, start_weights: StartWeights | None = None) -> Exp
 
     total_steps = config.epochs * (len(dataset.train) // config.batch_size)
     schedule = make_schedule(config.optimizer, total_steps)
-    optimizer = make_optimizer(config.optimizer, schedule, model)
+    optimizer = make_optimizer(config.optimizer, schedule, model, total_steps)
     trainer, state = Trainer.create(config, model, dataset, optimizer, devices)
     _try_abstractly(trainer, state, dataset.image_size)
     return Experiment(config, dataset, normalization, schedule, total_steps, trainer, state, weights)

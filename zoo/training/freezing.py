@@ -34,15 +34,8 @@ def freeze(model: nnx.Module, patterns: Sequence[str]) -> IsFrozen:
         ValueError: for a pattern that matches nothing, with the nearest path, if nothing remains to be trained, or for
             "body" if the model does not say what its head is.
     """
-    parameters = [_dotted(path) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
-    frozen: set[str] = set()
-    for pattern in patterns:
-        means = is_of_body(model) if pattern == BODY else partial(_matches, pattern)
-        matching = list(filter(means, parameters))
-        if not matching:
-            known = sorted({path for parameter in parameters for path in _leading_to(parameter)})
-            raise ValueError(f"optimizer.freeze: {pattern!r} is no parameter of the model; {nearest(pattern, known)}")
-        frozen.update(matching)
+    parameters = _parameters(model)
+    frozen = {path for pattern in patterns for path in matching(model, pattern, "freeze")}
     if frozen.issuperset(parameters):
         raise ValueError(f"optimizer.freeze={tuple(patterns)} leaves no parameter to train")
     for path, module in nnx.iter_modules(model):
@@ -53,6 +46,21 @@ def freeze(model: nnx.Module, patterns: Sequence[str]) -> IsFrozen:
                 module.eval()
                 frozen.update(variables)
     return lambda path, _: _dotted(path) in frozen
+
+
+def matching(model: nnx.Module, pattern: str, option: str) -> set[str]:
+    """The dotted paths of the parameters that a pattern of `optimizer.OPTION` means, as `freeze` says.
+
+    Raises:
+        ValueError: if there are none, with the nearest path, or for "body" if the model does not say what its head is.
+    """
+    parameters = _parameters(model)
+    means = is_of_body(model) if pattern == BODY else partial(_matches, pattern)
+    found = set(filter(means, parameters))
+    if not found:
+        known = sorted({path for parameter in parameters for path in _leading_to(parameter)})
+        raise ValueError(f"optimizer.{option}: {pattern!r} is no parameter of the model; {nearest(pattern, known)}")
+    return found
 
 
 def is_of_body(model: nnx.Module | None) -> Callable[[str], bool]:
@@ -68,6 +76,10 @@ def is_of_body(model: nnx.Module | None) -> Callable[[str], bool]:
         )
     head = tuple(f"{part}." for part in model.parts_of_head())
     return lambda path: not path.startswith(head)
+
+
+def _parameters(model: nnx.Module) -> list[str]:
+    return [_dotted(path) for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))]
 
 
 def _matches(pattern: str, parameter: str) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 
@@ -27,11 +29,7 @@ from zoo.training.step import Trainer
 from zoo.training.tasks.task import Findings
 from zoo.user_cache import user_cache_directory
 
-_EFFECT_OF_OTHER_DEVICES = {
-    "global": "from here on its figures are the same up to rounding, not to the bit",
-    "per-device": "from here on batch norm is over other shares of a batch",
-    "frozen": "from here on its figures are the same up to rounding, not to the bit",
-}
+_WHAT_BITS_DEPEND_ON = ("devices", "jax", "jaxlib", "flax", "optax", "numpy")
 _SECONDS_PER_DISPATCH = 1.0  # how long Ctrl-C and the progress display may wait
 
 
@@ -80,7 +78,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
             raise RunDirectoryError(
                 f"{run.root} has trained {reached / steps_per_epoch:g} epochs, more than epochs={config.epochs}"
             )
-        devices_before = run.devices_before() if saved is not None else None
+        before = run.environment_before() if saved is not None else {}
         if processes.is_first():
             run.describe(
                 config,
@@ -95,8 +93,8 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         start_step = int(state.step)
         if saved is not None:
             say("there is no checkpoint yet" if reached is None else f"goes on from the checkpoint of step {reached}")
-        if devices_before not in (None, trainer.devices.describe()):
-            say(f"was on {devices_before} before: {_EFFECT_OF_OTHER_DEVICES[config.batch_norm]}")
+        if changed := _describe_new_environment(before, run.environment_before(), config):
+            say(changed)
         if saved is not None and saved.epochs != config.epochs:
             say(_describe_new_schedule(experiment, saved, start_step))
         started = time.perf_counter()
@@ -152,6 +150,18 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         stopped_by=None if finished else signal.Signals(stopped_by),
         compile_seconds=compile_seconds,
     )
+
+
+def _describe_new_environment(before: Mapping[str, Any], now: Mapping[str, Any], config: TrainConfig) -> str | None:
+    """What has changed for a run that goes on elsewhere, and what comes of it; None for nothing."""
+    changed = [name for name in _WHAT_BITS_DEPEND_ON if before.get(name, now[name]) != now[name]]
+    if not changed:
+        return None
+    was = ", ".join(f"on {before[name]}" if name == "devices" else f"with {name} {before[name]}" for name in changed)
+    effect = "its figures are the same up to rounding, not to the bit"
+    if config.batch_norm == "per-device" and "devices" in changed:
+        effect = "batch norm may be over other shares of a batch"
+    return f"was {was} before: from here on {effect}"
 
 
 def _describe_new_schedule(experiment: Experiment, saved: TrainConfig, step: int) -> str:

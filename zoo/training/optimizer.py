@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 
 from zoo.training.config import OptimizerConfig, OptimizerName
-from zoo.training.freezing import is_of_body
+from zoo.training.freezing import is_of_body, matching
 
 # Learning rate and weight decay that are usual for small batches. AdamW: the weight decay of DeiT (2012.12877). Lion: a
 # tenth of AdamW's rate and ten times its decay (2302.06675, section 5). LAMB: the decay of 2110.00476. RMSProp:
@@ -64,7 +65,7 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(
-    config: OptimizerConfig, schedule: optax.Schedule, model: nnx.Module | None = None
+    config: OptimizerConfig, schedule: optax.Schedule, model: nnx.Module | None = None, total_steps: int | None = None
 ) -> optax.GradientTransformation:
     """Optax's optimizer of that name.
 
@@ -74,10 +75,12 @@ def make_optimizer(
     Args:
         config: what to make.
         schedule: step -> learning rate.
-        model: whose body has the updates of its parameters multiplied by a factor, where the config has one.
+        model: whose parameters the config names, where it has a factor for the body or a delay.
+        total_steps: of the run, of which delays are shares.
 
     Raises:
-        ValueError: if there is a factor and the model does not say what its head is.
+        ValueError: if there is a factor and the model does not say what its head is, or a delay of what is no parameter
+            of the model, or of a run of unknown length.
     """
     weight_decay, momentum = resolve(config).weight_decay, config.momentum
     in_gradient = optax.add_decayed_weights(weight_decay, mask=_is_kernel)
@@ -93,7 +96,25 @@ def make_optimizer(
     clip = optax.identity() if config.gradient_clip is None else optax.clip_by_global_norm(config.gradient_clip)
     factor = config.body_learning_rate_factor
     of_body = () if factor == 1 else (optax.masked(optax.scale(factor), partial(_by_path, is_of_body(model))),)
-    return optax.chain(clip, *steps[config.name](), *of_body)
+    return optax.chain(clip, *steps[config.name](), *of_body, *_delays(config.delay, model, total_steps))
+
+
+def _delays(
+    shares: Mapping[str, float], model: nnx.Module | None, total_steps: int | None
+) -> list[optax.GradientTransformation]:
+    """Leave out the updates before a share of all steps, so that the optimizer knows the gradients when it begins."""
+    if not shares:
+        return []
+    if model is None or total_steps is None:
+        raise ValueError(f"optimizer.delay={dict(shares)} takes the model and the number of steps")
+
+    def delay(pattern: str, share: float) -> optax.GradientTransformation:
+        first = round(share * total_steps)
+        paths = matching(model, pattern, "delay")
+        has_begun = optax.scale_by_schedule(lambda step: jnp.where(step < first, 0.0, 1.0))
+        return optax.masked(has_begun, partial(_by_path, paths.__contains__))
+
+    return [delay(pattern, share) for pattern, share in shares.items()]
 
 
 def _is_kernel(params: Any) -> Any:
@@ -102,4 +123,9 @@ def _is_kernel(params: Any) -> Any:
 
 def _by_path(holds: Callable[[str], bool], params: Any) -> Any:
     """What holds of the dotted path of each parameter, in the structure of `params`."""
-    return jax.tree.map_with_path(lambda path, _: holds(jax.tree_util.keystr(path, simple=True, separator=".")), params)
+
+    def of(path: Any, _: Any) -> bool:
+        dotted = jax.tree_util.keystr(path, simple=True, separator=".")
+        return holds(dotted.removesuffix(".value"))  # of the variable that holds the parameter
+
+    return jax.tree.map_with_path(of, params)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import socket
@@ -20,7 +19,7 @@ from typing import Any
 import jax
 
 from zoo.atomic_file import replacing
-from zoo.ops.lowering.measured import RULES_ALONE, Measurements, UnusableTableError
+from zoo.ops.lowering.measured import RULES_ALONE, Measurements, UnusableTableError, usable_cores
 from zoo.ops.lowering.select import LOWERINGS
 from zoo.training import metrics, processes
 from zoo.training.config import CONFIG_FILE, TrainConfig, differences, to_dict
@@ -220,12 +219,12 @@ class RunDirectory:
                 f"the data is not what {self.root} was trained on: {changed[0]} changed{said}; it cannot go on with it"
             )
 
-    def devices_before(self) -> str | None:
-        """What the run was on when it was described last, as `Devices.describe` tells; None if that is not known."""
+    def environment_before(self) -> dict[str, Any]:
+        """What `describe` has written of the environment; empty if that cannot be read."""
         try:
-            return str(json.loads(self.environment.read_text(encoding="utf-8"))["devices"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return dict(json.loads(self.environment.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def start_weights_before(self) -> StartWeights | None:
         """What the run keeps of its start weights, if it has checkpoints and so need not read them again.
@@ -317,7 +316,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": device.platform,
         "device": device.device_kind,
         "device_count": jax.device_count(),
-        "cpu_count": os.cpu_count(),
+        "cpu_count": usable_cores(),
         "machine": platform.platform(),
         "git": _git_revision(),
     }

@@ -224,8 +224,13 @@ def device_of(platform: str) -> str | None:
         return None
     if device.platform != "cpu":
         return device.device_kind
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor()}, {cores} cores"
+    cores = usable_cores()
+    return f"{processor()}, {cores} core{'s' if cores > 1 else ''}"
+
+
+def usable_cores() -> int:
+    """How many cores this process may use. XLA divides its work by them, so that the rounding of sums depends on it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_platform() -> str:
