@@ -33,7 +33,10 @@ from zoo.weights.checkpoint import find_checkpoint
 
 RESULTS = Path(__file__).parent / "results" / "dilation.json"
 _DILATEDNET, _FRONT_END = "DilatedNet", "its front end alone"
-_SIX = "--model.name six_layers --model.width None --model.dropout None --batch-size 32 --optimizer.learning-rate 3e-3"
+_SIX = (
+    "--model.name six_layers --model.width None --model.dropout None --batch-size 32 --optimizer.learning-rate 3e-3 "
+    "--optimizer.delay --optimizer.body-learning-rate-factor 1"
+)
 NETS = {
     "six layers, dilation 1": f"{_SIX} --model.options dilations 1,1,1,1,1,1",
     "six layers, dilation 1, 2, 4, 8, 4, 1": f"{_SIX} --model.options dilations 1,2,4,8,4,1",

@@ -16,11 +16,6 @@ from jax import lax
 from zoo.blocks.batch_norm import NumBatches
 from zoo.ops import LoweringName, conv_general_dilated, force_lowering
 
-FASTEST_TO_COMPILE: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
-if jax.__version_info__[:2] == (0, 10):  # later versions have no such option
-    # A whole net's gradient compiles in half of the time.
-    FASTEST_TO_COMPILE["xla_cpu_use_fusion_emitters"] = False
-
 
 def features_of(model: nnx.Module, images: jax.Array) -> dict[str, jax.Array]:
     """`model.features(images)`, as one program."""
@@ -41,7 +36,7 @@ def value_and_gradients(
         y, transpose = jax.vjp(partial(convolution, dimension_numbers=("NHWC", "HWIO", "NHWC"), **options), x, kernel)
         return y, *transpose(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
 
-    return jax.jit(function, compiler_options=FASTEST_TO_COMPILE)(x, kernel)
+    return jax.jit(function)(x, kernel)
 
 
 def assert_within_rounding(
@@ -72,7 +67,7 @@ def assert_within_rounding(
 
 def _run(function: Callable[[Any, jax.Array], Any], model: nnx.Module, x: jax.Array) -> Any:
     graph, state = nnx.split(model)
-    run = jax.jit(lambda state, x: function(nnx.merge(graph, state, copy=True), x), compiler_options=FASTEST_TO_COMPILE)
+    run = jax.jit(lambda state, x: function(nnx.merge(graph, state, copy=True), x))
     with force_lowering("native"):
         return run(state, x)
 

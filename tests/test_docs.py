@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -42,14 +41,6 @@ def smaller(code: str) -> str:
 
 
 @pytest.fixture
-def compiling_fast():
-    """The code of the docs leaves the compiler its options; whole nets would take it a minute."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture
 def registered_for_a_test():
     zoo.list_models()  # registers those of the zoo
     before = dict(registry._models)
@@ -72,7 +63,7 @@ def run_page(page: str) -> tuple[list[str], dict[str, Any]]:
     return lines, there
 
 
-@pytest.mark.usefixtures("compiling_fast", "registered_for_a_test")
+@pytest.mark.usefixtures("registered_for_a_test")
 @pytest.mark.filterwarnings("ignore:.*head")
 @pytest.mark.parametrize("page", [page for page in RUN_AS_THEY_ARE if page not in CONVOLUTIONS])
 def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
@@ -85,7 +76,6 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeyp
         assert count_parameters(model) == zoo.model_info(name).parameters
 
 
-@pytest.mark.usefixtures("compiling_fast")
 @pytest.mark.parametrize("page", CONVOLUTIONS)
 def test_a_worked_cost_is_what_the_formula_gives_and_cost_tree_counts(page):
     lines, _ = run_page(page)
@@ -121,7 +111,6 @@ def test_measured_times_are_those_of_the_results():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiling_fast")
 def test_exported_nets_are_read_as_the_page_says(tmp_path, monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
@@ -154,7 +143,6 @@ def test_exported_nets_are_read_as_the_page_says(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiling_fast")
 def test_fine_tuning_from_python(tmp_path):
     head_only, two_rates, features = blocks_of("own-pictures.md")
     zoo.save_weights(zoo.create_model("mobilenet_v1", num_classes=10, width=0.25), tmp_path / "w.safetensors")

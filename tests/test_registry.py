@@ -12,7 +12,7 @@ from flax import nnx
 from jax.extend.core import Literal
 
 import zoo
-from tests.quick import FASTEST_TO_COMPILE, output_of, randomise
+from tests.quick import output_of, randomise
 from zoo.analysis.cost import count_macs, count_parameters
 from zoo.blocks.fusion import FoldedNorm
 from zoo.ops import force_lowering
@@ -107,7 +107,7 @@ def test_logits_are_finite_float32_and_every_parameter_gets_a_gradient(name):
         return nnx.merge(graph, params, rest, copy=True)(images)
 
     with force_lowering("native"):
-        values = jax.jit(logits, compiler_options=FASTEST_TO_COMPILE)(params)
+        values = jax.jit(logits)(params)
         # Compiling the gradient would take most of the time. It is traced instead: what a parameter does not get is a
         # constant, because this loss gives every gradient that there is a factor that depends on the parameters.
         gradient = jax.make_jaxpr(jax.grad(lambda params: (logits(params) ** 3).sum()))(params)
@@ -148,7 +148,7 @@ def test_evaluation_treats_examples_independently_and_bfloat16_works(name):
     model.eval()
     images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)), jnp.float32)
     graph, state = nnx.split(model)
-    predict = jax.jit(lambda state, images: nnx.merge(graph, state)(images), compiler_options=FASTEST_TO_COMPILE)
+    predict = jax.jit(lambda state, images: nnx.merge(graph, state)(images))
     with force_lowering("native"):
         logits, others = predict(state, images), predict(state, images.at[1:].set(0))
     assert logits.dtype == jnp.float32

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
@@ -74,4 +75,30 @@ def _value_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None
         instance_from_str=read,
         is_instance=lambda value: has_type(value, info.type),
         str_from_instance=lambda value: [",".join(map(str, value)) if isinstance(value, tuple) else str(value)],
+    )
+
+
+@OPTIONS.primitive_rule
+def _pairs_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """`[NAME VALUE ...]`; where there are pairs by default, tyro would instead make an option of each."""
+    if get_origin(info.type) is not Mapping:
+        return None
+    _, annotation = get_args(info.type)
+    inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(annotation, info.markers))
+    assert isinstance(inner, PrimitiveConstructorSpec)
+
+    def read(words: list[str]) -> dict[str, Any]:
+        if len(words) % 2:
+            raise ValueError(f"{' '.join(words)} is not pairs of a name and a value")
+        return {name: inner.instance_from_str([word]) for name, word in zip(words[::2], words[1::2], strict=True)}
+
+    def write(pairs: Mapping[str, Any]) -> list[str]:
+        return [word for name, value in pairs.items() for word in (name, *inner.str_from_instance(value))]
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"[NAME {inner.metavar} ...]",
+        instance_from_str=read,
+        is_instance=lambda pairs: isinstance(pairs, Mapping),
+        str_from_instance=write,
     )

@@ -9,7 +9,6 @@ import pytest
 from flax import nnx
 
 import zoo
-from tests.quick import FASTEST_TO_COMPILE
 from zoo.analysis.receptive_field import ReceptiveField, receptive_fields, receptive_fields_of
 from zoo.blocks import ContextModule, Conv, ConvTranspose, ShuffleUnitV2, SpatiallySeparableConv
 from zoo.ops import force_lowering
@@ -95,7 +94,7 @@ def test_it_is_the_support_of_the_gradient_of_a_pixel(name, stage):
     field, _ = receptive_fields(model, (size, size, 3))[stage]
     place = size // model.feature_strides[stage] // 2
 
-    @partial(jax.jit, compiler_options=FASTEST_TO_COMPILE)
+    @partial(jax.jit)
     @jax.grad
     def gradient(images):
         return model.features(images)[stage][0, place, place].sum()

@@ -9,7 +9,6 @@ import pytest
 from flax import nnx
 
 import zoo
-from tests.quick import FASTEST_TO_COMPILE
 from zoo.ops import force_lowering
 from zoo.ops.lowering import select
 
@@ -35,7 +34,7 @@ def test_gradients_of_all_parameters_are_those_of_native_convolutions(
             logits = nnx.merge(graph, params, rest, copy=True)(images)
             return (logits * jnp.arange(1.0, 6)).sum()  # linear, because logits are rounded to float32
 
-        return nnx.to_flat_state(jax.jit(jax.grad(loss), compiler_options=FASTEST_TO_COMPILE)(params, images))
+        return nnx.to_flat_state(jax.jit(jax.grad(loss))(params, images))
 
     choices, choose = [], select.select
     monkeypatch.setattr(select, "select", lambda *arguments: choices.append(choose(*arguments)) or choices[-1])

@@ -12,7 +12,6 @@ import pytest
 from jax import export, lax
 from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 
-from tests.quick import FASTEST_TO_COMPILE
 from zoo import ops
 from zoo.ops.lowering.select import ANY_DIRECTION, LOWERINGS
 
@@ -63,7 +62,7 @@ def all_directions(convolution, case):
         y, transpose = jax.vjp(partial(convolution, **options_of(*case)), x, kernel)
         return y, *transpose(dy)
 
-    return jax.jit(function, compiler_options=FASTEST_TO_COMPILE)
+    return jax.jit(function)
 
 
 @cache

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.quick import FASTEST_TO_COMPILE
 from zoo.analysis import Exchange, exchanges
 from zoo.data.dataset import ArraySplit, Dataset
 from zoo.ops.lowering import winograd
@@ -58,7 +57,7 @@ def compile_step(name: str, devices: int, **changes: Any) -> tuple[Step, list[tu
     optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 100))
     trainer, state = Trainer.create(config, model, dataset, optimizer, Devices.find(devices))
     state = trainer.place(state)
-    compiled = trainer.lower_step(state, 32).compile(compiler_options=FASTEST_TO_COMPILE)
+    compiled = trainer.lower_step(state, 32).compile()
     memory = compiled.memory_analysis().temp_size_in_bytes
     shapes = [leaf.shape for leaf in jax.tree.leaves(state.params)]
     return Step(exchanges(compiled), compiled.cost_analysis()["flops"], memory), shapes

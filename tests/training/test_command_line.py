@@ -100,6 +100,17 @@ def test_config_file_gives_the_defaults(config_file):
     assert command == Command(TrainConfig(name="mine", model=ModelConfig(), seed=6), config_file=Path(path))
 
 
+@pytest.mark.parametrize("start", ["", "model=ModelConfig(options={'output_stride': 4})"])
+def test_pairs_are_given_alike_whether_the_config_has_some_or_not(config_file, refuse, start):
+    path = config_file(f"return TrainConfig({start})")
+    given = ["--model.options", "output_stride", "8", "rates", "1,2", "--optimizer.delay", "head", "0.5"]
+    config = parse(["--config", path, *given, "--epochs", "7"]).config
+    assert config.model.options == {"output_stride": 8, "rates": (1, 2)}
+    assert config.optimizer.delay == {"head": 0.5}
+    assert parse(["--config", path, "--model.options"]).config.model.options == {}
+    assert refuse("--config", path, "--optimizer.delay", "head").endswith("head is not pairs of a name and a value")
+
+
 def test_values_possible_only_together():
     assert parse(["--data.name", "image_folder", "--data.directory", "d"]).config.data == DataConfig(
         name="image_folder", directory=Path("d")

@@ -11,7 +11,6 @@ import optax
 import pytest
 from flax import nnx
 
-from tests.quick import FASTEST_TO_COMPILE
 from zoo.blocks import BatchNorm, Conv, DropPath
 from zoo.ops.lowering.measured import device_of
 from zoo.training.config import AugmentConfig, OptimizerConfig
@@ -66,9 +65,7 @@ def train(config, dataset):
         optimizer = make_optimizer(changed.optimizer, optax.constant_schedule(0.05))  # a schedule computes in float32
         trainer, state = Trainer.create(changed, model(nnx.Rngs(0)), dataset, optimizer, Devices.find(devices))
         state, losses = trainer.place(state), []
-        advance = jax.jit(
-            trainer.train_chunk, out_shardings=trainer.shardings_of(state), compiler_options=FASTEST_TO_COMPILE
-        )
+        advance = jax.jit(trainer.train_chunk, out_shardings=trainer.shardings_of(state))
         images, labels = trainer.devices.place((dataset.train.images, dataset.train.labels), trainer.devices.replicated)
         for _ in range(steps):
             before = 0.0 if int(state.step) % trainer.steps_per_epoch == 0 else float(state.sums.loss)
@@ -181,7 +178,7 @@ def test_norms_per_device_are_those_of_the_shares(config, dataset, exactly):
     def loss_of(devices, images, labels, **changes):
         trainer, state = Trainer.create(replace(plain, **changes), model, dataset, optimizer, Devices.find(devices))
         with trainer.devices.entered():
-            step = jax.jit(trainer.train_step, compiler_options=FASTEST_TO_COMPILE)
+            step = jax.jit(trainer.train_step)
             after = step(trainer.place(state), *trainer.devices.join((images, labels)))
         return float(after.sums.loss) / len(labels)
 

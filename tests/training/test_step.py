@@ -9,7 +9,6 @@ import optax
 import pytest
 from flax import nnx
 
-from tests.quick import FASTEST_TO_COMPILE
 from zoo.data.dataset import ArraySplit
 from zoo.data.stream import stream
 from zoo.training.config import AugmentConfig
@@ -59,7 +58,7 @@ def test_augmentation_depends_on_the_seed_and_the_step_alone(make_trainer, datas
     trainer, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5))
     other, _ = make_trainer(augment=AugmentConfig(crop_padding=2, cutout=3, mixup=0.5, cutmix=0.5), seed=1)
     images, labels = jnp.asarray(dataset.train.images[:8]), jnp.asarray(dataset.train.labels[:8])
-    augmented, differently = (jax.jit(each._prepare, compiler_options=FASTEST_TO_COMPILE) for each in (trainer, other))
+    augmented, differently = (jax.jit(each._prepare) for each in (trainer, other))
     inputs, targets = augmented(jnp.int32(7), images, labels)
     assert inputs.shape == (8, 8, 8, 3)
     np.testing.assert_allclose(targets.sum(-1), 1, rtol=1e-5)
@@ -78,7 +77,7 @@ def test_accuracy_is_counted_against_what_a_mixed_image_shows_most_of(make_train
         monkeypatch.setattr(f"zoo.data.augment.{name}", lambda key, images, targets, alpha: (images, turned))
     state.params["head"]["kernel"][...] = jnp.zeros((8, 4))
     state.params["head"]["bias"][...] = jnp.array([1.0, 0, 0, 0])
-    train_step = jax.jit(trainer.train_step, compiler_options=FASTEST_TO_COMPILE)
+    train_step = jax.jit(trainer.train_step)
     sums = train_step(state, images, jnp.where(labels == 3, 3, 1)).sums
     assert (sums.correct, sums.correct.dtype, sums.examples) == (2, jnp.int32, 8)
 

@@ -9,7 +9,6 @@ import optax
 import pytest
 from flax import nnx
 
-from tests.quick import FASTEST_TO_COMPILE
 from zoo.blocks import ConvNormAct
 from zoo.data.dataset import IGNORED, ArraySplit, Dataset
 from zoo.data.scenes import CLASS_NAMES, generate
@@ -126,7 +125,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole_batch(make_trainer, data
     steps = []
     for parts in (1, 2):
         trainer, state = make_trainer(dataset=uneven, gradient_accumulation=parts)
-        step = jax.jit(trainer.train_step, compiler_options=FASTEST_TO_COMPILE)
+        step = jax.jit(trainer.train_step)
         steps.append(step(state, *map(jnp.asarray, (uneven.train.images[:4], labels[:4]))))
     whole, parts = steps
     for one, other in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
