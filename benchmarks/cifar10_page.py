@@ -116,9 +116,14 @@ def _seconds_per_step(options: str) -> dict[str, float]:
     return content
 
 
+def _cores(run: Run) -> str:
+    count = run.environment["cpu_count"]
+    return f"{count} core{'s' if count > 1 else ''}"
+
+
 def _machine() -> str:
     trained = {
-        f"JAX {run.environment['jax']}, Python {run.environment['python']}, {run.environment['cpu_count']} cores"
+        f"JAX {run.environment['jax']}, Python {run.environment['python']}, {_cores(run)}"
         for run in runs_of("table")
     }
     timed = _speed().get("machine")
