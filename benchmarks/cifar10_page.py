@@ -123,8 +123,7 @@ def _cores(run: Run) -> str:
 
 def _machine() -> str:
     trained = {
-        f"JAX {run.environment['jax']}, Python {run.environment['python']}, {_cores(run)}"
-        for run in runs_of("table")
+        f"JAX {run.environment['jax']}, Python {run.environment['python']}, {_cores(run)}" for run in runs_of("table")
     }
     timed = _speed().get("machine")
     return f"Trained with {'; '.join(sorted(trained))}. " + (f"Timed with {timed}." if timed else "Not timed yet.")

@@ -38,7 +38,7 @@ def unpack(title: str, builder: str, archives: Sequence[str], folders: Sequence[
     """
     if prepared.is_dir():
         return
-    paths = fetch(title, builder, archives, prepared, without_files="scenes")
+    paths = _fetch(title, builder, archives, prepared)
     unfinished = prepared.with_name(f"{prepared.name}.{secrets.token_hex(4)}.unfinished")
     print(f"Unpacking {title} in {prepared} (once)", file=sys.stderr)
     wanted = tuple(f"{folder}/" for folder in folders)
@@ -56,16 +56,8 @@ def unpack(title: str, builder: str, archives: Sequence[str], folders: Sequence[
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def fetch(title: str, builder: str, archives: Sequence[str], prepared: Path, *, without_files: str) -> list[Path]:
-    """Where archives are, whose sha256 is right, after they have been downloaded if need be.
-
-    Args:
-        title, builder, archives, prepared: as of `unpack`.
-        without_files: a data set that is drawn, for whoever cannot have this one.
-
-    Raises:
-        DataUnavailableError: if an archive cannot be had. The message says what to do.
-    """
+def _fetch(title: str, builder: str, archives: Sequence[str], prepared: Path) -> list[Path]:
+    """Where the archives are, whose sha256 is right."""
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, resource
@@ -80,7 +72,7 @@ def fetch(title: str, builder: str, archives: Sequence[str], prepared: Path, *, 
             "Ways out:",
             *(f"put the official archive, {by_name[archive][0]}, at {manual / archive}" for archive in archives),
             f"--data.directory DIR, if DIR/{prepared.relative_to(directory)} is there from an earlier run",
-            f"--data.name {without_files}, which needs no files",
+            "--data.name scenes, which needs no files",
         ]
     )
     fetched = downloads / builder  # by an earlier attempt, or by TFDS itself

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -64,19 +65,52 @@ def load(directory: Path | None = None) -> Dataset:
 
 def _prepare(directory: Path, prepared: Path) -> None:
     """Has TFDS write the data set, from the archive that is on disk already or else from the network."""
+    import requests
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import checksums, download_manager, resource
+
     if prepared.exists():
         raise DataUnavailableError(f"{prepared} is there, but is no prepared data set. Remove it to have it prepared.")
     builder = _builder_class()(data_dir=directory, file_format="array_record")
-    archive = builder.url_infos[builder._cifar_info.url].filename
-    archives.fetch("CIFAR-10", "cifar10", [archive], prepared, without_files="shapes")
-    print(f"Preparing CIFAR-10 in {prepared} (once)", file=sys.stderr)
+    url = builder._cifar_info.url
+    official = checksums.get_all_url_infos()[url]
+    downloads = directory / "downloads"
+    manual = downloads / "manual" / official.filename
+    ways_out = (
+        "Three ways out:\n"
+        f"  - put the official archive, {url}, at {manual}\n"
+        f"  - --data.directory DIR, if DIR/cifar10/{_VERSION} is a copy that TFDS prepared as ArrayRecord\n"
+        "  - --data.name shapes, which needs no files"
+    )
+    fetched = downloads / "cifar10" / resource.get_dl_fname(url, official.checksum)  # by an earlier attempt
+    if manual.exists() or resource.is_locally_cached(fetched):
+        print(f"Preparing CIFAR-10 in {prepared} (once)", file=sys.stderr)
+    else:
+        print(f"Downloading CIFAR-10, {official.size / 2**20:.0f} MiB, to {downloads} (once)", file=sys.stderr)
+        if problem := archives.why_unreachable(url):
+            raise DataUnavailableError(
+                f"CIFAR-10 is not in {directory} and cannot be downloaded: {problem}\n{ways_out}"
+            )
+    unfinished = set(fetched.parent.glob("*.tmp.*"))
     try:
         builder.download_and_prepare()
-    except (OSError, RuntimeError) as error:  # ArrayRecord's are RuntimeErrors.
-        if not (prepared / "dataset_info.json").exists():  # Otherwise another process was faster.
-            raise DataUnavailableError(
-                f"CIFAR-10 cannot be prepared in {prepared}: {' '.join(str(error).split())}"
-            ) from error
+    except download_manager.NonMatchingChecksumError:
+        wrong = f"{manual} ({manual.stat().st_size:,} bytes)" if manual.exists() else f"What {url} sent"
+        raise DataUnavailableError(
+            f"{wrong} is not the official archive of CIFAR-10: that has {int(official.size):,} bytes and the sha256 "
+            f"{official.checksum}. It is not used.\n{ways_out}"
+        ) from None
+    except (OSError, RuntimeError, tfds.download.DownloadError) as error:  # ArrayRecord's are RuntimeErrors.
+        if (prepared / "dataset_info.json").exists():
+            return  # Another process was faster.
+        if isinstance(error, (requests.RequestException, tfds.download.DownloadError)):
+            raise DataUnavailableError(f"The download of CIFAR-10 broke off: {error}\n{ways_out}") from error
+        raise DataUnavailableError(
+            f"CIFAR-10 cannot be prepared in {prepared}: {' '.join(str(error).split())}"
+        ) from error
+    finally:
+        for partial in set(fetched.parent.glob("*.tmp.*")) - unfinished:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _builder_class() -> Any:
