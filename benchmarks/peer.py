@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from zoo.ops.lowering.measured import processor
+from zoo.ops.lowering.measured import processor, usable_cores
 
 
 class Torch:
@@ -118,4 +118,4 @@ def machine(torch: Torch | None) -> str:
         parts.append(f"torch {torch.versions['torch']}")
     device = jax.devices()[0]
     kind = processor() if device.platform == "cpu" else device.device_kind
-    return ", ".join([*parts, f"{kind}, {len(os.sched_getaffinity(0))} cores"])
+    return ", ".join([*parts, f"{kind}, {usable_cores()} cores"])

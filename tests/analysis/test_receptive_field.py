@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,7 +92,7 @@ def test_it_is_the_support_of_the_gradient_of_a_pixel(name, stage):
     field, _ = receptive_fields(model, (size, size, 3))[stage]
     place = size // model.feature_strides[stage] // 2
 
-    @partial(jax.jit)
+    @jax.jit
     @jax.grad
     def gradient(images):
         return model.features(images)[stage][0, place, place].sum()

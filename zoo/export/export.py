@@ -20,7 +20,7 @@ from zoo.export.calibration import Pictures, read_pictures
 from zoo.export.errors import ExportError, require_packages
 from zoo.export.manifest import Array, Manifest, Quantization, preprocessing_of, sha256_of, versions_of
 from zoo.export.net import Net
-from zoo.ops.lowering.measured import processor
+from zoo.ops.lowering.measured import processor, usable_cores
 from zoo.preprocessing import normalise
 
 Format = Literal["stablehlo", "litert", "onnx"]
@@ -119,7 +119,7 @@ def export_net(
             tolerance=TOLERANCE,
             milliseconds=1e3 * ran.seconds,
             runtime=ran.runtime,
-            processor=f"{processor()}, {os.cpu_count()} cores",
+            processor=f"{processor()}, {usable_cores()} cores",
             quantization=quantization,
             versions=versions_of(_packages(to, quantize)),
         )

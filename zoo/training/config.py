@@ -7,15 +7,14 @@ beside the run. Every field is checked when a config is made, so a config that e
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args
 
 from zoo.lowering_names import LoweringName
 from zoo.suggestions import nearest
+from zoo.training.config_section import Section, annotations_of
 
 CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
 
@@ -25,22 +24,8 @@ _FOLDERS = ("image_folder", "mask_folder")
 Option = int | float | bool | str | tuple[int, ...] | None  # the value of an option of a model
 
 
-class _Section:
-    """A group of fields; each is checked against its type when the group is made."""
-
-    _path: ClassVar[str] = ""  # what stands before a field's name in its dotted path
-
-    def __post_init__(self) -> None:
-        for name, annotation in _annotations(type(self)).items():
-            self._require(name, _fits(getattr(self, name), annotation), _describe(annotation))
-
-    def _require(self, name: str, condition: bool, expected: str) -> None:
-        if not condition:
-            raise ValueError(f"{self._path}{name} must be {expected}, not {getattr(self, name)!r}")
-
-
 @dataclass(frozen=True)
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The network.
 
     Raises:
@@ -80,7 +65,7 @@ class ModelConfig(_Section):
 
 
 @dataclass(frozen=True)
-class DataConfig(_Section):
+class DataConfig(Section):
     """The examples.
 
     Raises:
@@ -126,7 +111,7 @@ class DataConfig(_Section):
 
 
 @dataclass(frozen=True)
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Random changes to training images.
 
     Raises:
@@ -168,7 +153,7 @@ class AugmentConfig(_Section):
 
 
 @dataclass(frozen=True)
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """The optimizer, its learning rate, and what it leaves alone.
 
     A batch norm whose parameters are frozen keeps its statistics, too.
@@ -231,7 +216,7 @@ class OptimizerConfig(_Section):
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """A training run.
 
     Raises:
@@ -302,7 +287,7 @@ class TrainConfig(_Section):
         self._require("checkpoint_every", self.checkpoint_every >= 1, "at least 1")
 
 
-SectionT = TypeVar("SectionT", bound=_Section)
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -322,13 +307,13 @@ def from_dict(cls: type[SectionT], values: Mapping[str, Any]) -> SectionT:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{cls._path.rstrip('.') or 'a config'} must be a mapping of fields, not {values!r}")
-    annotations = _annotations(cls)
+    annotations = annotations_of(cls)
     arguments = {}
     for key, value in values.items():
         if key not in annotations:
             raise ValueError(f"unknown field {cls._path + str(key)!r}; {nearest(str(key), annotations, cls._path)}")
         annotation = annotations[key]
-        if isinstance(annotation, type) and issubclass(annotation, _Section):
+        if isinstance(annotation, type) and issubclass(annotation, Section):
             value = from_dict(annotation, value)
         elif isinstance(value, str) and Path in get_args(annotation):
             value = Path(value)
@@ -359,9 +344,9 @@ def flatten(config: TrainConfig) -> dict[str, Any]:
     """Dotted field -> value, such as `"optimizer.learning_rate"` -> 0.1."""
 
     def leaves(section: Any, path: str) -> Iterable[tuple[str, Any]]:
-        for name in _annotations(type(section)):
+        for name in annotations_of(type(section)):
             value = getattr(section, name)
-            if isinstance(value, _Section):
+            if isinstance(value, Section):
                 yield from leaves(value, f"{path}{name}.")
             else:
                 yield path + name, value
@@ -373,39 +358,3 @@ def differences(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Dotted field -> its values in `a` and in `b`, for the fields in which they differ."""
     flat_a, flat_b = flatten(a), flatten(b)
     return {path: (flat_a[path], flat_b[path]) for path in flat_a if flat_a[path] != flat_b[path]}
-
-
-def _annotations(cls: type) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    return {f.name: hints[f.name] for f in fields(cls)}
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    if get_origin(annotation) in (Union, UnionType):
-        return any(_fits(value, option) for option in get_args(annotation))
-    if get_origin(annotation) is Literal:
-        return value in get_args(annotation)
-    if get_origin(annotation) is tuple:
-        return isinstance(value, tuple) and all(_fits(item, get_args(annotation)[0]) for item in value)
-    if get_origin(annotation) is Mapping:
-        return isinstance(value, Mapping) and all(
-            _fits(item, kind) for pair in value.items() for item, kind in zip(pair, get_args(annotation), strict=True)
-        )
-    if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, annotation)
-
-
-def _describe(annotation: Any) -> str:
-    if get_origin(annotation) in (Union, UnionType):
-        return " or ".join(map(_describe, get_args(annotation)))
-    if get_origin(annotation) is Literal:
-        return " or ".join(map(repr, get_args(annotation)))
-    if get_origin(annotation) is tuple:
-        return f"several of {_describe(get_args(annotation)[0])}"
-    if get_origin(annotation) is Mapping:
-        return f"names with {_describe(get_args(annotation)[1])} each"
-    names = {int: "an integer", float: "a finite number", bool: "True or False", str: "a string", NoneType: "None"}
-    return names.get(annotation, f"of type {annotation.__name__}")

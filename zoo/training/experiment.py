@@ -19,7 +19,7 @@ from zoo.registry import check_options, create_model, model_info, model_options
 from zoo.training.config import ModelConfig, TrainConfig, flatten
 from zoo.training.devices import Devices
 from zoo.training.feed import is_replicated
-from zoo.training.optimizer import make_optimizer, make_schedule, resolve
+from zoo.training.optimizer import delayed_steps, make_optimizer, make_schedule, resolve
 from zoo.training.start_weights import StartWeights
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
@@ -124,9 +124,8 @@ class Experiment:
             lines.append(f"training pictures are read at {size}x{size} pixels, out of which random crops are taken")
         if self.frozen_parameters:
             lines.append(f"{self.frozen_parameters:,} parameters are frozen: {', '.join(self.config.optimizer.freeze)}")
-        for pattern, share in self.config.optimizer.delay.items():
-            first = round(share * self.trainer.steps_per_epoch * self.config.epochs)
-            lines.append(f"{pattern} begins to learn after {first:,} steps")
+        for pattern, steps in delayed_steps(self.config.optimizer, self.total_steps).items():
+            lines.append(f"{pattern} begins to learn after {steps:,} steps")
         if model.num_classes != len(dataset.class_names):
             lines.append(f"the model tells {model.num_classes} classes apart, more than the data has")
         lines.append(self._describe_devices())

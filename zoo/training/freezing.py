@@ -35,7 +35,7 @@ def freeze(model: nnx.Module, patterns: Sequence[str]) -> IsFrozen:
             "body" if the model does not say what its head is.
     """
     parameters = _parameters(model)
-    frozen = {path for pattern in patterns for path in matching(model, pattern, "freeze")}
+    frozen = matching(model, patterns, "freeze")
     if frozen.issuperset(parameters):
         raise ValueError(f"optimizer.freeze={tuple(patterns)} leaves no parameter to train")
     for path, module in nnx.iter_modules(model):
@@ -48,19 +48,23 @@ def freeze(model: nnx.Module, patterns: Sequence[str]) -> IsFrozen:
     return lambda path, _: _dotted(path) in frozen
 
 
-def matching(model: nnx.Module, pattern: str, option: str) -> set[str]:
-    """The dotted paths of the parameters that a pattern of `optimizer.OPTION` means, as `freeze` says.
+def matching(model: nnx.Module, patterns: Iterable[str], option: str) -> set[str]:
+    """The dotted paths of the parameters that the patterns of `optimizer.OPTION` mean, as `freeze` says.
 
     Raises:
-        ValueError: if there are none, with the nearest path, or for "body" if the model does not say what its head is.
+        ValueError: for a pattern that matches nothing, with the nearest path, or for "body" if the model does not say
+            what its head is.
     """
     parameters = _parameters(model)
-    means = is_of_body(model) if pattern == BODY else partial(_matches, pattern)
-    found = set(filter(means, parameters))
-    if not found:
-        known = sorted({path for parameter in parameters for path in _leading_to(parameter)})
-        raise ValueError(f"optimizer.{option}: {pattern!r} is no parameter of the model; {nearest(pattern, known)}")
-    return found
+    all_found: set[str] = set()
+    for pattern in patterns:
+        means = is_of_body(model) if pattern == BODY else partial(_matches, pattern)
+        found = set(filter(means, parameters))
+        if not found:
+            known = sorted({path for parameter in parameters for path in _leading_to(parameter)})
+            raise ValueError(f"optimizer.{option}: {pattern!r} is no parameter of the model; {nearest(pattern, known)}")
+        all_found |= found
+    return all_found
 
 
 def is_of_body(model: nnx.Module | None) -> Callable[[str], bool]:

@@ -22,14 +22,13 @@ from zoo.training.feed import Evaluator, Feed, ResidentFeed, StreamFeed
 from zoo.training.metrics import EpochMetrics, MetricsLog
 from zoo.training.optimizer import make_schedule
 from zoo.training.results import write_results
-from zoo.training.run_directory import RunDirectory, RunDirectoryError
+from zoo.training.run_directory import RunDirectory, RunDirectoryError, basis_of_bits
 from zoo.training.signals import StopRequest
 from zoo.training.state import TrainState
 from zoo.training.step import Trainer
 from zoo.training.tasks.task import Findings
 from zoo.user_cache import user_cache_directory
 
-_WHAT_BITS_DEPEND_ON = ("devices", "jax", "jaxlib", "flax", "optax", "numpy")
 _SECONDS_PER_DISPATCH = 1.0  # how long Ctrl-C and the progress display may wait
 
 
@@ -93,7 +92,7 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
         start_step = int(state.step)
         if saved is not None:
             say("there is no checkpoint yet" if reached is None else f"goes on from the checkpoint of step {reached}")
-        if changed := _describe_new_environment(before, run.environment_before(), config):
+        if changed := _describe_new_environment(before, basis_of_bits(trainer.devices), config):
             say(changed)
         if saved is not None and saved.epochs != config.epochs:
             say(_describe_new_schedule(experiment, saved, start_step))
@@ -152,9 +151,9 @@ def train(experiment: Experiment, run: RunDirectory, stop: StopRequest, saved: T
     )
 
 
-def _describe_new_environment(before: Mapping[str, Any], now: Mapping[str, Any], config: TrainConfig) -> str | None:
+def _describe_new_environment(before: Mapping[str, Any], now: Mapping[str, str], config: TrainConfig) -> str | None:
     """What has changed for a run that goes on elsewhere, and what comes of it; None for nothing."""
-    changed = [name for name in _WHAT_BITS_DEPEND_ON if before.get(name, now[name]) != now[name]]
+    changed = [name for name, value in now.items() if before.get(name, value) != value]
     if not changed:
         return None
     was = ", ".join(f"on {before[name]}" if name == "devices" else f"with {name} {before[name]}" for name in changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -96,25 +96,28 @@ def make_optimizer(
     clip = optax.identity() if config.gradient_clip is None else optax.clip_by_global_norm(config.gradient_clip)
     factor = config.body_learning_rate_factor
     of_body = () if factor == 1 else (optax.masked(optax.scale(factor), partial(_by_path, is_of_body(model))),)
-    return optax.chain(clip, *steps[config.name](), *of_body, *_delays(config.delay, model, total_steps))
+    return optax.chain(clip, *steps[config.name](), *of_body, *_delays(config, model, total_steps))
+
+
+def delayed_steps(config: OptimizerConfig, total_steps: int) -> dict[str, int]:
+    """Pattern -> for how many steps what it means stays as it is."""
+    return {pattern: round(share * total_steps) for pattern, share in config.delay.items()}
 
 
 def _delays(
-    shares: Mapping[str, float], model: nnx.Module | None, total_steps: int | None
+    config: OptimizerConfig, model: nnx.Module | None, total_steps: int | None
 ) -> list[optax.GradientTransformation]:
-    """Leave out the updates before a share of all steps, so that the optimizer knows the gradients when it begins."""
-    if not shares:
+    """Leave out the first updates, so that the optimizer knows the gradients when it begins."""
+    if not config.delay:
         return []
     if model is None or total_steps is None:
-        raise ValueError(f"optimizer.delay={dict(shares)} takes the model and the number of steps")
+        raise ValueError(f"optimizer.delay={dict(config.delay)} takes the model and the number of steps")
 
-    def delay(pattern: str, share: float) -> optax.GradientTransformation:
-        first = round(share * total_steps)
-        paths = matching(model, pattern, "delay")
-        has_begun = optax.scale_by_schedule(lambda step: jnp.where(step < first, 0.0, 1.0))
-        return optax.masked(has_begun, partial(_by_path, paths.__contains__))
+    def delay(pattern: str, steps: int) -> optax.GradientTransformation:
+        has_begun = optax.scale_by_schedule(lambda step: jnp.where(step < steps, 0.0, 1.0))
+        return optax.masked(has_begun, partial(_by_path, matching(model, [pattern], "delay").__contains__))
 
-    return [delay(pattern, share) for pattern, share in shares.items()]
+    return [delay(pattern, steps) for pattern, steps in delayed_steps(config, total_steps).items()]
 
 
 def _is_kernel(params: Any) -> Any:

@@ -41,6 +41,7 @@ _CHANGEABLE = (
     "optimizer.split_state",
 )
 
+_PACKAGES_OF_BITS = ("jax", "jaxlib", "flax", "optax", "numpy")  # other versions of which may round otherwise
 _SECONDS_TO_SEE = 10.0  # how long another process may take to see a file
 
 
@@ -306,10 +307,15 @@ def check_resumable(root: Path, saved: TrainConfig, config: TrainConfig) -> None
         raise RunDirectoryError(f"the config does not fit the checkpoints of {root}: {listed}")
 
 
+def basis_of_bits(devices: Devices) -> dict[str, str]:
+    """What the bits of a run depend on beside its config and its data: devices, and versions of packages."""
+    return {"devices": devices.describe(), **{package: version(package) for package in _PACKAGES_OF_BITS}}
+
+
 def describe_environment() -> dict[str, Any]:
     """Versions, device and source revision, for whoever wants to repeat a run."""
     device = jax.devices()[0]
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    packages = (*_PACKAGES_OF_BITS, "orbax-checkpoint")
     return {
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
