@@ -235,3 +235,7 @@ def test_every_field_is_documented():
 def test_every_lowering_can_be_forced():
     names = get_args(get_type_hints(TrainConfig)["lowering"])[0]
     assert get_args(names) == get_args(LoweringName)
+
+
+def test_a_config_can_be_a_key():
+    assert {FULL: "it"}[from_dict(TrainConfig, to_dict(FULL))] == "it"

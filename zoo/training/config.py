@@ -50,7 +50,7 @@ class ModelConfig(Section):
     """Of the computation; parameters are float32."""
     weights: str | None = None
     """To start from: a file, a run's directory, zoo/NAME, torchvision/NAME or timm/NAME; None for a random start."""
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict, hash=False)
     """Further options of the architecture, such as output_stride 8; `zoo summary NAME` shows what it takes."""
 
     def __post_init__(self) -> None:
@@ -186,7 +186,7 @@ class OptimizerConfig(Section):
     """Largest global norm of the gradient; None for no limit."""
     freeze: tuple[str, ...] = ()
     """What stays as it is: patterns of parameters such as stem or stages.0.*.kernel, or body, all but the head."""
-    delay: Mapping[str, float] = field(default_factory=dict)
+    delay: Mapping[str, float] = field(default_factory=dict, hash=False)
     """What stays as it is at first: a pattern as those of freeze, and the share of all steps after which it learns."""
     body_learning_rate_factor: float = 1.0
     """What the updates of all but the head are multiplied by."""
