@@ -38,12 +38,15 @@ class Segmenter(Net):
     head: Any
     auxiliary_heads: nnx.List[Any]
 
-    def _init_body(self, name: str, *, in_channels: int, rngs: nnx.Rngs, **options: Any) -> None:
+    def _init_body(
+        self, name: str, *, in_channels: int, stages: int | None = None, rngs: nnx.Rngs, **options: Any
+    ) -> None:
         """Makes the body, with nothing after its features; there are no heads yet.
 
         Args:
             name: of the classifier.
             in_channels: channels of the image.
+            stages: how many of its stages are kept; None for all.
             rngs: gives the `params` key.
             **options: of the classifier; those that are None are left to it.
 
@@ -58,6 +61,8 @@ class Segmenter(Net):
         for part, module in list(vars(body).items()):
             if isinstance(module, nnx.Pytree) and part not in kept:
                 delattr(body, part)
+        body.stages = nnx.List(body.stages[:stages])
+        body.feature_strides = dict(list(body.feature_strides.items())[:stages])
         self.body = body
         self.feature_strides = dict(body.feature_strides)
         self.auxiliary_heads = nnx.List([])

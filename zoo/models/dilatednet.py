@@ -50,8 +50,9 @@ class DilatedNet(Segmenter):
             without the 16.
         padding: "zeros" around the map of every layer of the front end, or "reflect", as in the paper.
         width: multiplies the channels of the front end.
-        small_images: the form for images of about 64×64: the body has its form for 32×32, and the last map stride 4 by
-            dilation of conv5. fc6 and fc7 have 512 channels, and fc6 is 3×3 with dilation 2.
+        small_images: the form for images of about 64×64, whose front end ends with conv4, so that it does not see the
+            whole image by itself: the body has its form for 32×32 without conv5, and maps of stride 4. fc6 and fc7 have
+            512 channels, and fc6 is 3×3 with dilation 2.
         dropout: rate after fc6 and fc7.
         norm: makes normalisations of the front end; None for none, as in the paper, which starts from trained weights,
             or for batch norm in the form for small images, which does not learn from scratch without it.
@@ -90,6 +91,7 @@ class DilatedNet(Segmenter):
             in_channels=in_channels,
             width=width,
             small_images=small_images,
+            stages=4 if small_images else None,
             output_stride=4 if small_images else 8,
             norm=norm,
             **shared,
