@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 import zoo
 from zoo.analysis import Exchange, exchanges
 from zoo.data.dataset import ArraySplit, Dataset
+from zoo.models._classifier import ImageClassifier
 from zoo.ops.lowering import winograd
 from zoo.training.config import OptimizerConfig, TrainConfig
 from zoo.training.devices import Devices
@@ -54,6 +56,7 @@ def compile_step(name: str, devices: int, **changes: Any) -> tuple[Step, list[tu
     split = ArraySplit(np.zeros((BATCH, 32, 32, 3), np.uint8), np.zeros(BATCH, np.int32))
     dataset = Dataset("black", tuple("0123456789"), 32, split, split, (0.5,) * 3, (0.25,) * 3)
     model = zoo.create_model(name, num_classes=10, **NETS[name])
+    leave_out_repeated_blocks(model)
     optimizer = make_optimizer(config.optimizer, make_schedule(config.optimizer, 100))
     trainer, state = Trainer.create(config, model, dataset, optimizer, Devices.find(devices))
     state = trainer.place(state)
@@ -61,6 +64,18 @@ def compile_step(name: str, devices: int, **changes: Any) -> tuple[Step, list[tu
     memory = compiled.memory_analysis().temp_size_in_bytes
     shapes = [leaf.shape for leaf in jax.tree.leaves(state.params)]
     return Step(exchanges(compiled), compiled.cost_analysis()["flops"], memory), shapes
+
+
+def leave_out_repeated_blocks(model: ImageClassifier) -> None:
+    """They would exchange and compute the same again, and take as long to compile."""
+
+    def shapes(block: nnx.Module) -> list[tuple[int, ...]]:
+        return [leaf.shape for leaf in jax.tree.leaves(nnx.state(block, nnx.Param))]
+
+    for stage in model.stages:
+        for number in reversed(range(1, len(stage))):
+            if shapes(stage[number]) == shapes(stage[number - 1]):
+                del stage[number]
 
 
 @pytest.mark.parametrize(
