@@ -118,7 +118,7 @@ def main(run: Path, images: Path, output: Path) -> None:
     environment = {
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "cpu_count": os.cpu_count(),
+        "cpu_count": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
     }
     (output / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
