@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -189,6 +191,19 @@ def test_load() -> None:
     np.testing.assert_array_equal(dataset.test.labels, scenes.generate(33, [0, 1]).masks)
     images = {split.images[index].tobytes() for split in (dataset.train, dataset.test) for index in range(len(split))}
     assert len(images) == 103
+
+
+def test_what_was_loaded_is_drawn_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, other = scenes.load(20, 5, seed=3), scenes.load(20, 5, seed=4)
+    assert (other.train.images != first.train.images).any()
+    monkeypatch.setattr(scenes, "generate", None)
+    again = scenes.load(20, 5, seed=4)
+    for one, two in ((again.train, other.train), (again.test, other.test)):
+        np.testing.assert_array_equal(one.images, two.images, strict=True)
+        np.testing.assert_array_equal(one.labels, two.labels, strict=True)
+    with pytest.raises(TypeError):  # no longer in the cache
+        scenes.load(20, 5, seed=3)
 
 
 def test_statistics_are_those_of_the_images(drawn: scenes.Scenes) -> None:

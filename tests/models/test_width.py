@@ -30,6 +30,11 @@ def test_a_width_of_0_is_refused():
         scale_channels(32, 0)
 
 
+def test_a_width_that_leaves_no_channel_of_a_group_is_refused():
+    with pytest.raises(ValueError, match=r"width=0\.125 leaves groups of 0\.5 channels; .* at least 0\.25"):
+        zoo.create_model("resnext29_32x4d", width=0.125)
+
+
 @pytest.mark.parametrize(
     ("name", "small"),
     [

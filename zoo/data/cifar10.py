@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 import sys
 import tarfile
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo.data import archives, tfds_source
+from zoo.data import archives, array_cache, tfds_source
 from zoo.data.dataset import ArraySplit, Dataset, DataUnavailableError
-from zoo.user_cache import user_cache_directory
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
@@ -48,10 +44,11 @@ def load(directory: Path | None = None) -> Dataset:
     prepared = directory / "cifar10" / _VERSION
     if not (prepared / "dataset_info.json").exists():  # TFDS writes a directory under another name, then renames it.
         _prepare(directory, prepared)
-    arrays = _read_cache(prepared)
+    cache, fingerprint = _name_of_cache(prepared), _fingerprint(prepared)
+    arrays = array_cache.read(cache, fingerprint)
     if arrays is None:
         arrays = _decode(directory, prepared)
-        _write_cache(prepared, arrays)
+        array_cache.write(cache, fingerprint, arrays, "CIFAR-10")
     return Dataset(
         name="CIFAR-10",
         class_names=tuple(arrays["class_names"].tolist()),
@@ -173,45 +170,13 @@ def _decode(directory: Path, prepared: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _cache_file(prepared: Path) -> Path:
-    """One file for each prepared directory, so that a new version of the data replaces the old one."""
-    place = hashlib.sha256(str(prepared.resolve()).encode()).hexdigest()[:16]
-    return user_cache_directory() / f"cifar10-{place}.npz"
+def _name_of_cache(prepared: Path) -> str:
+    """One for each prepared directory, so that a new version of the data replaces the old one."""
+    return f"cifar10-{hashlib.sha256(str(prepared.resolve()).encode()).hexdigest()[:16]}"
 
 
-def _fingerprint(prepared: Path) -> np.ndarray:
-    """Tells one prepared data set from another in the same place: uint8, shape (32,)."""
+def _fingerprint(prepared: Path) -> bytes:
+    """Tells one prepared data set from another in the same place."""
     info = prepared / "dataset_info.json"
     written = str(info.stat().st_mtime_ns).encode()
-    return np.frombuffer(hashlib.sha256(written + info.read_bytes()).digest(), np.uint8)
-
-
-def _read_cache(prepared: Path) -> dict[str, np.ndarray] | None:
-    """The arrays, or None if they are not in the cache, are of other data, or are damaged."""
-    file = _cache_file(prepared)
-    try:
-        with np.load(file) as archive:
-            if damaged := archive.zip.testzip():  # Compares the CRC-32 of every array.
-                raise ValueError(f"{damaged} is damaged")
-            if not np.array_equal(archive["fingerprint"], _fingerprint(prepared)):
-                return None
-            return dict(archive)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except Exception as error:  # A damaged archive makes zipfile and NumPy raise almost anything.
-        warnings.warn(f"the cache {file} cannot be read ({error}); it is made again", stacklevel=3)
-        return None
-
-
-def _write_cache(prepared: Path, arrays: dict[str, np.ndarray]) -> None:
-    file = _cache_file(prepared)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
-            np.savez(Path(temporary) / file.name, fingerprint=_fingerprint(prepared), **arrays)  # type: ignore[arg-type]
-            os.replace(Path(temporary) / file.name, file)
-    except OSError as error:
-        reason = error.strerror or error
-        warnings.warn(
-            f"CIFAR-10 cannot be cached in {file.parent} ({reason}); the next start will decode it again", stacklevel=3
-        )
+    return hashlib.sha256(written + info.read_bytes()).digest()

@@ -81,6 +81,9 @@ class ResNeXt29(ImageClassifier):
         plan = StridePlan(output_stride)
         rows = [row._replace(channels=scale_channels(row.channels, width)) for row in _ROWS]
         channels = scale_channels(64, width)
+        if round(group_width * width) < 1:
+            raise ValueError(f"width={width} leaves groups of {group_width * width:g} channels; "
+                             f"with group_width={group_width} it must be at least {1 / group_width:g}")  # fmt: skip
         self.stem = ConvNormAct(in_channels, channels, 3, **shared)
 
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> Bottleneck:
