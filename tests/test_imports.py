@@ -13,7 +13,16 @@ import zoo
 PACKAGE = Path(zoo.__file__).parent
 ALLOWED = {"zoo", "jax", "flax", "numpy", "PIL", "safetensors", *sys.stdlib_module_names}
 # What they import.
-OTHERS = ["atomic_file", "preprocessing", "published", "registry", "suggestions", "type_hints", "user_cache"]
+OTHERS = [
+    "atomic_file",
+    "preprocessing",
+    "published",
+    "registry",
+    "suggestions",
+    "task_names",
+    "type_hints",
+    "user_cache",
+]
 
 
 def imported_at_once(path: Path) -> set[str]:

@@ -9,21 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.suggestions import nearest
+from zoo.task_names import TaskName
 from zoo.type_hints import annotated_types, described, has_type
 
 if TYPE_CHECKING:
     from zoo.models._net import Net
     from zoo.weights.checkpoint import Checkpoint
-
-
-Task = Literal["classification", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class ModelInfo:
     counts_norms: bool = True
     macs_tolerance: float = 0.01
     own_preprocessing: Preprocessing | None = None
-    task: Task = "classification"
+    task: TaskName = "classification"
     mean_iou: float | None = None
     mean_iou_of: str | None = None
 
@@ -174,7 +172,7 @@ def create_model(
     return model
 
 
-def list_models(pattern: str = "*", *, task: Task | None = None) -> list[str]:
+def list_models(pattern: str = "*", *, task: TaskName | None = None) -> list[str]:
     """The names that match a shell pattern such as "mobilenet*", sorted.
 
     Args:

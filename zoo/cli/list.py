@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from zoo.cli.format import figure, print_table
+from zoo.task_names import TaskName
 
 
 def list_models(
     pattern: Annotated[str, tyro.conf.Positional] = "*",
-    task: Literal["classification", "segmentation"] | None = None,
+    task: TaskName | None = None,
     weights: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
     """Lists the models with their published figures: parameters, MACs, input size, accuracy and paper.

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from zoo.preprocessing import Preprocessing
+from zoo.task_names import TaskName
 
 IGNORED = 255  # A pixel of this value has no class: neither losses nor scores count it.
 
@@ -107,4 +108,4 @@ class Dataset:
     note: str = ""
     train_image_size: int | None = None
     preprocessing: Preprocessing | None = None
-    task: Literal["classification", "segmentation"] = "classification"
+    task: TaskName = "classification"

@@ -16,7 +16,8 @@ from zoo.data.fair import relabelled
 from zoo.models._views import AveragedViews
 from zoo.ops.lowering.measured import RULES_ALONE, use_measurements
 from zoo.preprocessing import Preprocessing
-from zoo.registry import Task, create_model, model_info
+from zoo.registry import create_model, model_info
+from zoo.task_names import TaskName
 from zoo.training import config as config_module
 from zoo.training.config import CONFIG_FILE, DATA_NAMES, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from zoo.training.devices import Devices
@@ -30,7 +31,7 @@ from zoo.weights.checkpoint import find_checkpoint, model_of
 _BATCH = 32  # examples at a time, where no run says how many
 
 _FolderLoader = Callable[[Path, int, Preprocessing | None, Sequence[str]], Dataset]
-_LOAD_FOLDER: dict[Task, _FolderLoader] = {
+_LOAD_FOLDER: dict[TaskName, _FolderLoader] = {
     "classification": lambda folder, size, how, names: image_folder.load_test(folder, size, how),
     "segmentation": lambda folder, size, how, names: mask_folder.load_test(folder, size, names),
 }
