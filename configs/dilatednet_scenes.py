@@ -22,7 +22,7 @@ def get_config() -> TrainConfig:
             delay={"context": 0.6},
             body_learning_rate_factor=0.2,
         ),
-        epochs=5,
+        epochs=6,
         batch_size=16,
         eval_batch_size=100,
         auxiliary_loss=1.0,  # what the front end learns by

@@ -41,6 +41,7 @@ def test_the_form_for_small_images_ends_with_conv4_and_has_a_context_module_that
     model = abstract(**TINY)
     assert list(model.feature_strides.values()) == [1, 1, 2, 4]
     assert len(model.body.stages) == 4
+    assert model.head.fc6.conv.kernel_size == (1, 1)
     assert [layer.kernel_dilation for layer in model.context.layers] == [1, 1, 2, 4, 8, 1]
     scores = nnx.eval_shape(lambda model: model.dense_logits(jnp.zeros((2, 64, 64, 3))), model)
     assert scores.shape == (2, 16, 16, 21)
@@ -74,8 +75,8 @@ def test_scores_are_those_of_layers_that_do_not_pad_on_a_reflected_image():
 
     @nnx.jit
     def unpadded(model, images):
-        # What the layers take off: at stride 1 four times 1, at 2 three times 1, at 4 three times 1 and fc6's 2.
-        taken_off = 4 + 2 * 3 + 4 * (3 + 2)
+        # What the layers take off: at stride 1 four times 1, at 2 three times 1, and at 4 three times 1.
+        taken_off = 4 + 2 * 3 + 4 * 3
         x = jnp.pad(images, ((0, 0), (taken_off, taken_off), (taken_off, taken_off), (0, 0)), "reflect")
         x = layer(x, model.body.stem.conv, model.body.stem.norm)
         for stage in model.body.stages:

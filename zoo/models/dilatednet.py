@@ -50,9 +50,9 @@ class DilatedNet(Segmenter):
             without the 16.
         padding: "zeros" around the map of every layer of the front end, or "reflect", as in the paper.
         width: multiplies the channels of the front end.
-        small_images: the form for images of about 64×64, whose front end ends with conv4, so that it does not see the
-            whole image by itself: the body has its form for 32×32 without conv5, and maps of stride 4. fc6 and fc7 have
-            512 channels, and fc6 is 3×3 with dilation 2.
+        small_images: the form for images of about 64×64, whose front end sees 48×48 pixels and leaves it to the context
+            module to see more: the body has its form for 32×32 without conv5, and maps of stride 4. fc6 and fc7 have
+            512 channels, and fc6 is 1×1.
         dropout: rate after fc6 and fc7.
         norm: makes normalisations of the front end; None for none, as in the paper, which starts from trained weights,
             or for batch norm in the form for small images, which does not learn from scratch without it.
@@ -96,7 +96,7 @@ class DilatedNet(Segmenter):
             norm=norm,
             **shared,
         )
-        hidden_channels, kernel_size, dilation = (512, 3, 2) if small_images else (4096, 7, 4)
+        hidden_channels, kernel_size, dilation = (512, 1, 1) if small_images else (4096, 7, 4)
         self.head = VGGHead(
             self._channels(DilatedNet.last_map),
             num_classes,
