@@ -236,18 +236,21 @@ def draw(rows: Sequence[Row]) -> None:
         ("MACs of an image, millions", lambda row: row.runs[0].cost[1] / 1e6),
         ("training time, minutes", lambda row: None if row.seconds is None else row.seconds / 60),
     ]
-    with drawing(FIGURE, 14, 6) as figure:
-        for axes, (label, of) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
-            for number, row in enumerate(rows):
-                x = of(row)
-                if x is None:
-                    continue
-                axes.plot(x, 100 * row.accuracy, "o", color=f"C{number % 10}")
-                axes.annotate(row.name, (x, 100 * row.accuracy), (5, 3), textcoords="offset points", fontsize=8)
+    with drawing(FIGURE, 9, 10) as figure:
+        for axes, (label, of) in zip(figure.subplots(2, 1), panels, strict=True):
+            points = [(x, 100 * row.accuracy, row.name) for row in rows if (x := of(row)) is not None]
+            for x, y, name in points:
+                axes.plot(x, y, "o", color="C0")
+                # The name goes to the side where the point of about the same height is not.
+                others = [point for point in points if point[2] != name]
+                is_left = bool(others) and x < min(others, key=lambda point: abs(point[1] - y))[0]
+                place: dict[str, Any] = {"xytext": (-7, 0), "ha": "right"} if is_left else {"xytext": (7, 0)}
+                axes.annotate(name, (x, y), textcoords="offset points", fontsize=9, va="center", **place)
+            axes.margins(x=0.35)
             axes.set_xlabel(label)
+            axes.set_ylabel("test accuracy, %")
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_xscale("log")
         figure.axes[0].set_xticks(_TICKS, list(map(str, _TICKS)))
         figure.axes[0].set_xticks([], minor=True)
-        figure.axes[0].set_ylabel("test accuracy, %")
