@@ -12,7 +12,7 @@ def get_config() -> TrainConfig:
         model=ModelConfig(name="drn_d_22_seg", width=0.125),
         data=DataConfig(name="scenes"),
         augment=AugmentConfig(crop_padding=4, flip=True),
-        optimizer=OptimizerConfig(name="adamw", learning_rate=2e-3, warmup=0.1),
+        optimizer=OptimizerConfig(name="adamw", learning_rate=1e-2, warmup=0.1),
         epochs=5,
         batch_size=16,
         eval_batch_size=100,
