@@ -1,4 +1,4 @@
-"""A small DilatedNet labels the pixels of `scenes`, drawn on the spot: some three minutes on two cores.
+"""A small DilatedNet labels the pixels of `scenes`, drawn on the spot: some three and a half minutes on two cores.
 
 Front end and context module learn from scratch, each by a loss of its own. The context module waits for the front end,
 as in the paper: on scores that mean nothing yet it would lose channels to its ReLUs for good.
