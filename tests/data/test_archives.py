@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import http.server
 import io
 import resource
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.data.archive_host import register
 from zoo.data import archives
 from zoo.data.archives import unpack
 from zoo.data.dataset import DataUnavailableError
@@ -29,19 +29,6 @@ def pack(files: dict[str, bytes], mode: Any = "w") -> bytes:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
         return buffer.getvalue()
-
-
-def register(monkeypatch: pytest.MonkeyPatch, host: str, contents: dict[str, bytes]) -> None:
-    """Has TFDS know these archives, by their file names, as those of its data set `voc`."""
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import checksums
-    from tensorflow_datasets.core.utils import Size
-
-    known = {
-        f"{host}/{name}": checksums.UrlInfo(Size(len(content)), hashlib.sha256(content).hexdigest(), name)
-        for name, content in contents.items()
-    }
-    monkeypatch.setattr(tfds.builder_cls("voc"), "url_infos", known)
 
 
 class Host:
@@ -76,7 +63,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-    register(monkeypatch, f"http://127.0.0.1:{server.server_port}", served.official)
+    register(monkeypatch, "voc", f"http://127.0.0.1:{server.server_port}", served.official)
     yield served
     server.shutdown()
     server.server_close()
@@ -177,7 +164,7 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Cal
 
 def test_what_would_leave_the_directory_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     harmful = Host({NAMES[0]: pack(FILES | {"set/pictures/../../../../escaped": b""}), NAMES[1]: pack(SECOND, "w:gz")})
-    register(monkeypatch, "http://127.0.0.1:1", harmful.official)
+    register(monkeypatch, "voc", "http://127.0.0.1:1", harmful.official)
     harmful.put_in_manual_folder(tmp_path)
     with pytest.raises(DataUnavailableError, match=r"Small cannot be unpacked in .*small/pictures: .*escaped"):
         prepare(tmp_path)
@@ -199,13 +186,13 @@ def test_a_full_disk_while_unpacking_leaves_nothing(host: Host, tmp_path: Path) 
 
 def test_another_process_that_was_faster(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host.put_in_manual_folder(tmp_path)
-    fetch = archives._fetch
+    fetch = archives.fetch
 
     def slowly(*arguments: Any) -> list[Path]:
         paths = fetch(*arguments)
-        monkeypatch.setattr(archives, "_fetch", fetch)
+        monkeypatch.setattr(archives, "fetch", fetch)
         prepare(tmp_path)
         return paths
 
-    monkeypatch.setattr(archives, "_fetch", slowly)
+    monkeypatch.setattr(archives, "fetch", slowly)
     assert prepare(tmp_path) == WANTED

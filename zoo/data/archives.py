@@ -1,6 +1,6 @@
 """Official archives, by the addresses and checksums that TensorFlow Datasets (TFDS) has registered.
 
-TFDS downloads them, or takes the user's copies, and checks their sha256; they are unpacked here, without TensorFlow.
+TFDS downloads them, or takes the user's copies, and checks their sha256; `unpack` needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ def unpack(title: str, builder: str, archives: Sequence[str], folders: Sequence[
     """
     if prepared.is_dir():
         return
-    paths = _fetch(title, builder, archives, prepared)
+    directory = prepared.parent.parent
+    otherwise = (
+        f"--data.directory DIR, if DIR/{prepared.relative_to(directory)} is there from an earlier run",
+        "--data.name scenes, which needs no files",
+    )
+    paths = fetch(title, builder, archives, directory, otherwise)
     unfinished = prepared.with_name(f"{prepared.name}.{secrets.token_hex(4)}.unfinished")
     print(f"Unpacking {title} in {prepared} (once)", file=sys.stderr)
     wanted = tuple(f"{folder}/" for folder in folders)
@@ -56,23 +61,30 @@ def unpack(title: str, builder: str, archives: Sequence[str], folders: Sequence[
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _fetch(title: str, builder: str, archives: Sequence[str], prepared: Path) -> list[Path]:
-    """Where the archives are, whose sha256 is right."""
+def fetch(title: str, builder: str, archives: Sequence[str], directory: Path, otherwise: Sequence[str]) -> list[Path]:
+    """Where the archives are, whose sha256 is right.
+
+    Args:
+        title, builder, archives: see `unpack`.
+        directory: TFDS's data directory.
+        otherwise: what else a user can do if they cannot be had.
+
+    Raises:
+        DataUnavailableError: if they cannot be had. The message says what to do.
+    """
     import requests
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, resource
 
     url_infos: dict[str, Any] = tfds.builder_cls(builder).url_infos
     by_name = {info.filename: (url, info) for url, info in url_infos.items()}
-    directory = prepared.parent.parent
     downloads = directory / "downloads"
     manual = downloads / "manual"
     ways_out = "\n  - ".join(
         [
             "Ways out:",
             *(f"put the official archive, {by_name[archive][0]}, at {manual / archive}" for archive in archives),
-            f"--data.directory DIR, if DIR/{prepared.relative_to(directory)} is there from an earlier run",
-            "--data.name scenes, which needs no files",
+            *otherwise,
         ]
     )
     fetched = downloads / builder  # by an earlier attempt, or by TFDS itself

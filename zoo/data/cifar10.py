@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 
 _VERSION = "3.0.2"
+_ARCHIVE = "cifar-10-binary.tar.gz"
 
 
 def load(directory: Path | None = None) -> Dataset:
@@ -62,56 +62,25 @@ def load(directory: Path | None = None) -> Dataset:
 
 def _prepare(directory: Path, prepared: Path) -> None:
     """Has TFDS write the data set, from the archive that is on disk already or else from the network."""
-    import requests
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import checksums, download_manager, resource
-
     if prepared.exists():
         raise DataUnavailableError(f"{prepared} is there, but is no prepared data set. Remove it to have it prepared.")
-    builder = _builder_class()(data_dir=directory, file_format="array_record")
-    url = builder._cifar_info.url
-    official = checksums.get_all_url_infos()[url]
-    downloads = directory / "downloads"
-    manual = downloads / "manual" / official.filename
-    ways_out = (
-        "Three ways out:\n"
-        f"  - put the official archive, {url}, at {manual}\n"
-        f"  - --data.directory DIR, if DIR/cifar10/{_VERSION} is a copy that TFDS prepared as ArrayRecord\n"
-        "  - --data.name shapes, which needs no files"
+    otherwise = (
+        f"--data.directory DIR, if DIR/cifar10/{_VERSION} is a copy that TFDS prepared as ArrayRecord",
+        "--data.name shapes, which needs no files",
     )
-    fetched = downloads / "cifar10" / resource.get_dl_fname(url, official.checksum)  # by an earlier attempt
-    if manual.exists() or resource.is_locally_cached(fetched):
-        print(f"Preparing CIFAR-10 in {prepared} (once)", file=sys.stderr)
-    else:
-        print(f"Downloading CIFAR-10, {official.size / 2**20:.0f} MiB, to {downloads} (once)", file=sys.stderr)
-        if problem := archives.why_unreachable(url):
-            raise DataUnavailableError(
-                f"CIFAR-10 is not in {directory} and cannot be downloaded: {problem}\n{ways_out}"
-            )
-    unfinished = set(fetched.parent.glob("*.tmp.*"))
+    (archive,) = archives.fetch("CIFAR-10", "cifar10", [_ARCHIVE], directory, otherwise)
+    print(f"Preparing CIFAR-10 in {prepared} (once)", file=sys.stderr)
     try:
-        builder.download_and_prepare()
-    except download_manager.NonMatchingChecksumError:
-        wrong = f"{manual} ({manual.stat().st_size:,} bytes)" if manual.exists() else f"What {url} sent"
-        raise DataUnavailableError(
-            f"{wrong} is not the official archive of CIFAR-10: that has {int(official.size):,} bytes and the sha256 "
-            f"{official.checksum}. It is not used.\n{ways_out}"
-        ) from None
-    except (OSError, RuntimeError, tfds.download.DownloadError) as error:  # ArrayRecord's are RuntimeErrors.
-        if (prepared / "dataset_info.json").exists():
-            return  # Another process was faster.
-        if isinstance(error, (requests.RequestException, tfds.download.DownloadError)):
-            raise DataUnavailableError(f"The download of CIFAR-10 broke off: {error}\n{ways_out}") from error
-        raise DataUnavailableError(
-            f"CIFAR-10 cannot be prepared in {prepared}: {' '.join(str(error).split())}"
-        ) from error
-    finally:
-        for partial in set(fetched.parent.glob("*.tmp.*")) - unfinished:
-            shutil.rmtree(partial, ignore_errors=True)
+        _builder_class(archive)(data_dir=directory, file_format="array_record").download_and_prepare()
+    except (OSError, RuntimeError) as error:  # ArrayRecord's are RuntimeErrors.
+        if not (prepared / "dataset_info.json").exists():  # Otherwise another process was faster.
+            raise DataUnavailableError(
+                f"CIFAR-10 cannot be prepared in {prepared}: {' '.join(str(error).split())}"
+            ) from error
 
 
-def _builder_class() -> Any:
-    """TFDS's own `cifar10` (same version, features, ids and order) with the TensorFlow taken out."""
+def _builder_class(archive: Path) -> Any:
+    """TFDS's own `cifar10` (same version, features, ids and order) with the TensorFlow taken out, from its archive."""
     import tensorflow_datasets as tfds
     from PIL import Image
 
@@ -121,10 +90,10 @@ def _builder_class() -> Any:
         class Cifar10(base):  # type: ignore[misc, valid-type]
             def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
                 info = self._cifar_info
-                with tarfile.open(dl_manager.download(info.url)) as archive:
+                with tarfile.open(archive) as files:
 
                     def read(name: str) -> bytes:
-                        file = archive.extractfile(info.prefix + name)
+                        file = files.extractfile(info.prefix + name)
                         assert file is not None
                         return file.read()
 
@@ -143,7 +112,7 @@ def _builder_class() -> Any:
                     Image.fromarray(pixels).save(png, "PNG")
                     yield index, {"id": f"{prefix}{index:05d}", "image": png.getvalue(), "label": int(record[0])}
 
-            # What TFDS prints here ("Downloading ...") is untrue if nothing is downloaded; `_prepare` says what is.
+            # What TFDS prints here ("Downloading ...") is untrue: the archive is there.
             def _log_download_bytes(self) -> None: ...
 
             def _log_download_done(self) -> None: ...

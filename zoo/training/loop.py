@@ -29,8 +29,8 @@ from zoo.training.step import Trainer
 from zoo.training.tasks.task import Findings
 from zoo.user_cache import user_cache_directory
 
-# How long Ctrl-C and the progress display may wait. A CPU spends up to a fifth of a second, EfficientNet-B0 at width 0.5,
-# on taking a dispatch's temporary memory from the system, which is why it is not shorter.
+# How long Ctrl-C and the progress display may wait. Each dispatch takes its temporary memory from the system anew,
+# which costs a CPU up to a fifth of a second (EfficientNet-B0 at width 0.5): that is why it is not shorter.
 _SECONDS_PER_DISPATCH = 3.0
 
 
