@@ -31,7 +31,7 @@ def export(
         symbolic_size: for stablehlo, take images of any height and width from half of the net's own on.
         with_preprocessing: for stablehlo, take uint8 pixels and give probabilities, not normalised images and logits.
         quantize: for litert and onnx, weights and activations of 8 bits.
-        calibrate: what they are calibrated on: a folder of pictures, or shapes, scenes, cifar10 or tfds/NAME.
+        calibrate: what they are calibrated on: a folder of pictures, or a data set's name, such as shapes or tfds/NAME.
     """
     from zoo.cli.weights import imagenet_names
     from zoo.export.export import check_request, export_net

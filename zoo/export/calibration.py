@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.dataset import DataUnavailableError
+from zoo.data.names import FOLDERS, NAMES, is_data_set
 from zoo.data.picture_index import find_pictures
 from zoo.export.errors import ExportError
 from zoo.pictures import read_picture
@@ -35,7 +36,7 @@ def read_pictures(data: str, preprocessing: Preprocessing) -> Pictures:
 
     Args:
         data: a folder, whose pictures are taken however deep they lie, or the name of a data set whose training images
-            are: shapes, scenes, cifar10 or tfds/NAME.
+            are: any but folders.
         preprocessing: of the net.
 
     Raises:
@@ -52,14 +53,13 @@ def read_pictures(data: str, preprocessing: Preprocessing) -> Pictures:
         images = [_preprocessed(read_picture(path, preprocessing.resize_size), preprocessing) for path in chosen]
         note = f"{len(images)} of {len(pictures)} pictures in {folder}"
         return Pictures(np.stack(images), ", ".join(filter(None, (note, left_out))))
-    if not (data in ("shapes", "scenes", "cifar10") or data.startswith("tfds/")):
-        raise ExportError(
-            f"{data!r} is no folder and no data set's name; there are shapes, scenes, cifar10 and tfds/NAME"
-        )
+    if data in FOLDERS or not is_data_set(data):
+        names = [name for name in NAMES if name not in FOLDERS]
+        raise ExportError(f"{data!r} is no folder and no data set's name; there are {', '.join(names)} and tfds/NAME")
     from zoo.data.load import load
 
     try:
-        examples = load(data).train
+        examples = load(data, image_size=preprocessing.input_size).train
     except DataUnavailableError as error:
         raise ExportError(str(error)) from error
     images = [_preprocessed(examples[index]["image"], preprocessing) for index in _spread(len(examples))]

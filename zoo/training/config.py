@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from zoo.data.names import FOLDERS, NAMES, is_data_set
 from zoo.lowering_names import LoweringName
 from zoo.suggestions import nearest
 from zoo.training.config_section import Section, annotations_of
@@ -19,8 +20,6 @@ from zoo.training.config_section import Section, annotations_of
 CONFIG_FILE = "config.json"  # in the directory of a run: its config, as `to_dict` gives it
 
 OptimizerName = Literal["sgd", "adam", "adamw", "lamb", "lion", "rmsprop"]
-DATA_NAMES = ("shapes", "cifar10", "image_folder", "scenes", "mask_folder", "oxford_iiit_pet", "voc2012")
-_FOLDERS = ("image_folder", "mask_folder")
 Option = int | float | bool | str | tuple[int, ...] | None  # the value of an option of a model
 
 
@@ -94,11 +93,9 @@ class DataConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.name not in DATA_NAMES and not (self.name.startswith("tfds/") and self.name != "tfds/"):
-            raise ValueError(
-                f"data.name: unknown data set {self.name!r}; {nearest(self.name, (*DATA_NAMES, 'tfds/NAME'))}"
-            )
-        is_folder = self.name in _FOLDERS
+        if not is_data_set(self.name):
+            raise ValueError(f"data.name: unknown data set {self.name!r}; {nearest(self.name, (*NAMES, 'tfds/NAME'))}")
+        is_folder = self.name in FOLDERS
         self._require("directory", not is_folder or self.directory is not None, f"a directory for {self.name}")
         self._require("image_size", self.image_size >= 1, "at least 1")
         self._require("train_examples", self.train_examples is None or self.train_examples >= 1, "at least 1")
@@ -106,7 +103,7 @@ class DataConfig(Section):
         self._require("test_share", 0 <= self.test_share < 1, "at least 0 and below 1")
         for name in ("test_share", "skip_unreadable"):
             holds = is_folder or not getattr(self, name)
-            self._require(name, holds, f"left out for {self.name}, as it is for {' and '.join(_FOLDERS)} only")
+            self._require(name, holds, f"left out for {self.name}, as it is for {' and '.join(FOLDERS)} only")
         self._require("workers", self.workers >= 0, "at least 0")
 
 

@@ -13,13 +13,14 @@ import optax
 from zoo.data import image_folder, mask_folder
 from zoo.data.dataset import Dataset
 from zoo.data.fair import relabelled
+from zoo.data.names import is_data_set
 from zoo.models._views import AveragedViews
 from zoo.ops.lowering.measured import RULES_ALONE, use_measurements
 from zoo.preprocessing import Preprocessing
 from zoo.registry import create_model, model_info
 from zoo.task_names import TaskName
 from zoo.training import config as config_module
-from zoo.training.config import CONFIG_FILE, DATA_NAMES, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from zoo.training.config import CONFIG_FILE, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from zoo.training.devices import Devices
 from zoo.training.experiment import load_data, require_task
 from zoo.training.feed import Evaluator
@@ -113,7 +114,7 @@ def evaluate(
     if data is None:
         wanted = config.data if directory is None else replace(config.data, directory=directory)
         dataset = load_data(replace(config, data=wanted), preprocessing)
-    elif data in DATA_NAMES or data.startswith("tfds/"):
+    elif is_data_set(data):
         dataset = load_data(replace(config, data=DataConfig(data, directory)), preprocessing)
     else:
         size = checkpoint.preprocessing.input_size if checkpoint.preprocessing else config.data.image_size
