@@ -30,9 +30,19 @@ def test_a_width_of_0_is_refused():
         scale_channels(32, 0)
 
 
-def test_a_width_that_leaves_no_channel_of_a_group_is_refused():
-    with pytest.raises(ValueError, match=r"width=0\.125 leaves groups of 0\.5 channels; .* at least 0\.25"):
-        zoo.create_model("resnext29_32x4d", width=0.125)
+@pytest.mark.parametrize(
+    ("name", "width", "left"),
+    [
+        ("resnext29_32x4d", 0.125, r"0\.5 of 4 channels; it must be at least 0\.25"),
+        ("resnext50_32x4d", 0.125, r"0\.5 of 4 channels"),
+        ("resnet18", 0.005, r"0\.32 of 64 channels; it must be at least 0\.015625"),
+        ("dilated_resnet", 0.01, r"0\.32 of 32 channels"),
+        ("dilated_resnet", -1.0, r"-32 of 32 channels"),
+    ],
+)
+def test_a_width_that_leaves_no_channel_is_refused(name, width, left):
+    with pytest.raises(ValueError, match=rf"width={width} leaves {left}"):
+        zoo.create_model(name, width=width)
 
 
 @pytest.mark.parametrize(

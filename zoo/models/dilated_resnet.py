@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from zoo.blocks.conv_norm_act import Activation, Norm
 from zoo.models._classifier import ImageClassifier
 from zoo.models._stages import build_stages
 from zoo.models._strides import StridePlan
+from zoo.models._width import round_channels
 from zoo.registry import ModelInfo, register
 
 
@@ -67,17 +69,15 @@ class DilatedResNet(ImageClassifier):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if width <= 0:
-            raise ValueError(f"width={width} must be positive")
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        channels = round(_ROWS[0].channels * width)
+        channels = round_channels(_ROWS[0].channels, width)
         self.stem = ConvNormAct(in_channels, channels, 3, **shared)
 
         def block(row: _Row, in_channels: int, out_channels: int, *, stride: int, dilation: int) -> BasicBlock:
             return BasicBlock(in_channels, out_channels, stride=stride, dilation=dilation * row.dilation, **shared)
 
         stages, strides, channels = build_stages(
-            [[row] for row in _ROWS], channels, StridePlan(None), block, scale=lambda channels: round(channels * width)
+            [[row] for row in _ROWS], channels, StridePlan(None), block, scale=partial(round_channels, width=width)
         )
         self._init_stages(stages, strides)
         self._init_head(channels, num_classes, dropout=dropout, dtype=dtype, param_dtype=param_dtype, rngs=rngs)

@@ -17,6 +17,7 @@ from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models._pooling import max_pool
 from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
+from zoo.models._width import round_channels
 from zoo.preprocessing import Preprocessing
 from zoo.published import TimmWeights, TorchvisionWeights
 from zoo.registry import ModelInfo, register
@@ -93,15 +94,13 @@ class ResNet(ImageClassifier):
         param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        if width <= 0:
-            raise ValueError(f"width={width} must be positive")
         if multi_grid is not None and len(multi_grid) != depths[-1]:
             raise ValueError(
                 f"multi_grid={multi_grid} must have a number for each of the last stage's {depths[-1]} blocks"
             )
         shared: dict[str, Any] = {"norm": norm, "act": act, "dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         plan = StridePlan(output_stride, dilates_first)
-        channels = round(64 * width)
+        channels = round_channels(64, width)
         if small_images:
             self.stem = ConvNormAct(in_channels, channels, 3, **shared)
         elif deep_stem:
@@ -115,10 +114,10 @@ class ResNet(ImageClassifier):
 
         rows = [
             _Row(
-                (4 if bottleneck else 1) * round(64 * 2**number * width),
+                (4 if bottleneck else 1) * round_channels(64 * 2**number, width),
                 depth,
                 stride=1 if number == 0 else 2,
-                hidden_channels=cardinality * round(group_width * 2**number * width),
+                hidden_channels=cardinality * round_channels(group_width * 2**number, width),
             )
             for number, depth in enumerate(depths)
         ]

@@ -15,7 +15,7 @@ from zoo.models._classifier import ImageClassifier
 from zoo.models._names import NameMap, blocks, numbered, under
 from zoo.models._stages import build_stages, split_where_striding
 from zoo.models._strides import StridePlan
-from zoo.models._width import scale_channels
+from zoo.models._width import round_channels, scale_channels
 from zoo.registry import ModelInfo, register
 
 _PAPER = "arXiv:1611.05431"
@@ -81,13 +81,10 @@ class ResNeXt29(ImageClassifier):
         plan = StridePlan(output_stride)
         rows = [row._replace(channels=scale_channels(row.channels, width)) for row in _ROWS]
         channels = scale_channels(64, width)
-        if round(group_width * width) < 1:
-            raise ValueError(f"width={width} leaves groups of {group_width * width:g} channels; "
-                             f"with group_width={group_width} it must be at least {1 / group_width:g}")  # fmt: skip
         self.stem = ConvNormAct(in_channels, channels, 3, **shared)
 
         def block(row: _Row, in_channels: int, out_channels: int, **options: Any) -> Bottleneck:
-            hidden = cardinality * round(group_width * row.group_width * width)
+            hidden = cardinality * round_channels(group_width * row.group_width, width)
             return Bottleneck(in_channels, out_channels, hidden, groups=cardinality, **options, **shared)
 
         stages, strides, channels = build_stages(split_where_striding(rows), channels, plan, block, drop_path=drop_path)
