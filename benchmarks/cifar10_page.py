@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any
 
 from cifar10_runs import KEPT, RECIPE, ROOT, Run, grouped, options_of, runs_of
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 from peer import Table
 
 from zoo.cli.format import count
@@ -19,6 +21,12 @@ from zoo.training.drawing import drawing
 
 PAGE = ROOT / "docs" / "results.md"
 FIGURE = ROOT / "docs" / "results.png"
+_PLACES: tuple[dict[str, Any], ...] = (  # of a point's name, beside the point
+    {"xytext": (7, 0), "ha": "left", "va": "center"},
+    {"xytext": (-7, 0), "ha": "right", "va": "center"},
+    {"xytext": (0, 6), "ha": "center", "va": "bottom"},
+    {"xytext": (0, -6), "ha": "center", "va": "top"},
+)
 _TICKS = (5, 10, 20, 50, 100, 200)  # of the MACs, in millions
 
 
@@ -237,15 +245,12 @@ def draw(rows: Sequence[Row]) -> None:
         ("training time, minutes", lambda row: None if row.seconds is None else row.seconds / 60),
     ]
     with drawing(FIGURE, 9, 10) as figure:
+        found = []
         for axes, (label, of) in zip(figure.subplots(2, 1), panels, strict=True):
             points = [(x, 100 * row.accuracy, row.name) for row in rows if (x := of(row)) is not None]
-            for x, y, name in points:
+            found.append((axes, points))
+            for x, y, _ in points:
                 axes.plot(x, y, "o", color="C0")
-                # The name goes to the side where the point of about the same height is not.
-                others = [point for point in points if point[2] != name]
-                is_left = bool(others) and x < min(others, key=lambda point: abs(point[1] - y))[0]
-                place: dict[str, Any] = {"xytext": (-7, 0), "ha": "right"} if is_left else {"xytext": (7, 0)}
-                axes.annotate(name, (x, y), textcoords="offset points", fontsize=9, va="center", **place)
             axes.margins(x=0.35)
             axes.set_xlabel(label)
             axes.set_ylabel("test accuracy, %")
@@ -254,3 +259,23 @@ def draw(rows: Sequence[Row]) -> None:
         figure.axes[0].set_xscale("log")
         figure.axes[0].set_xticks(_TICKS, list(map(str, _TICKS)))
         figure.axes[0].set_xticks([], minor=True)
+        figure.draw_without_rendering()  # so that it is known where the points are
+        for axes, points in found:
+            name_points(axes, points)
+
+
+def name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Writes beside each point (x, y, name) its name, in the first place where it covers no other point or name."""
+    size = 8  # of a point, in pixels
+    taken = [
+        Bbox.from_bounds(x - size / 2, y - size / 2, size, size)
+        for x, y in axes.transData.transform([(x, y) for x, y, _ in points])
+    ]
+    for x, y, name in points:
+        for place in _PLACES:
+            text = axes.annotate(name, (x, y), textcoords="offset points", fontsize=9, **place)
+            box = text.get_window_extent().padded(-2)  # which lines of text leave free
+            if place is _PLACES[-1] or not box.count_overlaps(taken):
+                break
+            text.remove()
+        taken.append(box)
