@@ -90,7 +90,7 @@ def options_of(config: TrainConfig) -> list[str]:
         if path in _OF_A_MACHINE or (value == was and path != "epochs") or value is None:
             continue
         flag = f"--{path}".replace("_", "-")
-        if isinstance(value, bool):
+        if isinstance(value, bool) and expected[path] is not None:
             options.append(flag if value else f"--{section}.no-{name}".replace("_", "-"))
         else:
             options.append(f"{flag} {value}")

@@ -55,9 +55,15 @@ def test_what_differs_from_the_recipe_stands_in_the_options():
     changed = replace(
         config,
         label_smoothing=0.2,
+        model=replace(config.model, small_images=False),
         augment=replace(config.augment, flip=False),
         optimizer=replace(config.optimizer, schedule="constant"),
     )
     options = cifar10_runs.options_of(changed)
     assert options[0] == f"--model.name {config.model.name}"
-    assert {"--label-smoothing 0.2", "--augment.no-flip", "--optimizer.schedule constant"} <= set(options)
+    assert {
+        "--label-smoothing 0.2",
+        "--model.small-images False",
+        "--augment.no-flip",
+        "--optimizer.schedule constant",
+    } <= set(options)
